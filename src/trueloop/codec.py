@@ -1,0 +1,120 @@
+"""Bytes <-> events: Confluent wire format (magic byte 0, schema id, Avro), schemas from a registry."""
+
+import io
+import json
+import struct
+from typing import Any, Protocol, TypeVar
+
+import fastavro
+from fastavro.schema import SchemaParseException
+from pydantic import ValidationError
+
+from trueloop.errors import DecodeError
+from trueloop.events import Event
+from trueloop.events.avro import schema_file
+from trueloop.rejection import RejectReason
+from trueloop.schemas import schema_text
+from trueloop.topics import Topic
+
+MAGIC = 0
+_HEADER = struct.Struct(">bI")
+
+E = TypeVar("E", bound=Event)
+
+
+class SchemaRegistry(Protocol):
+    """What the codec asks of a schema registry."""
+
+    def register(self, subject: str, schema: str) -> int:
+        """Return the id of `schema` under `subject`, registering it if it is new. Raises UnavailableError."""
+        ...
+
+    def schema(self, schema_id: int) -> str:
+        """Return the text of a schema. Raises UnknownSchemaError when the registry has none, UnavailableError when it does not answer."""
+        ...
+
+
+class Codec:
+    """Encodes events for their topics and decodes what is read from them. Looks a schema up once per id; safe to share within a thread."""
+
+    def __init__(self, registry: SchemaRegistry) -> None:
+        self._registry = registry
+        self._headers: dict[str, bytes] = {}
+        self._ours: dict[str, Any] = {}
+        self._writers: dict[int, Any] = {}
+
+    def encode(self, topic: Topic, event: Event) -> bytes:
+        """Return the event in wire format. Raises TypeError when the event is not the topic's, UnavailableError without a registry."""
+        if type(event) is not topic.event:
+            raise TypeError(f"topic {topic.name!r} takes {topic.event.__name__}, not {type(event).__name__}")
+        header = self._headers.get(topic.name)
+        if header is None:
+            schema_id = self._registry.register(topic.subject, schema_text(schema_file(topic.event)))
+            header = self._headers[topic.name] = _HEADER.pack(MAGIC, schema_id)
+        buffer = io.BytesIO()
+        buffer.write(header)
+        fastavro.schemaless_writer(buffer, self._reader(topic), event.model_dump())
+        return buffer.getvalue()
+
+    def decode(self, topic: Topic, data: bytes | None) -> Event:
+        """Return the event in `data`.
+
+        Raises DecodeError (with the class of the dead letter) when the bytes are not an event of the topic, UnavailableError when the
+        registry does not answer: that is no fault of the bytes, so the caller must try again and not reject them.
+        """
+        record = self.decode_record(topic, data)
+        try:
+            return topic.event.model_validate(record)
+        except ValidationError as error:
+            raise DecodeError(RejectReason.INVALID_EVENT, _describe(topic, error)) from None
+
+    def decode_record(self, topic: Topic, data: bytes | None) -> dict[str, Any]:
+        """Return the Avro record in `data`, resolved to our schema but not validated. Raises as `decode` does."""
+        if data is None or len(data) < _HEADER.size:
+            size = 0 if data is None else len(data)
+            raise DecodeError(RejectReason.TRUNCATED, f"{size} bytes on {topic.name!r}; expected a 5-byte header and an Avro record")
+        magic, schema_id = _HEADER.unpack_from(data)
+        if magic != MAGIC:
+            raise DecodeError(
+                RejectReason.WRONG_MAGIC, f"magic byte {magic} on {topic.name!r}; expected 0: produce in Confluent wire format, through the registry"
+            )
+        writer = self._writer(schema_id)
+        buffer = io.BytesIO(data)
+        buffer.seek(_HEADER.size)
+        try:
+            record = fastavro.schemaless_reader(buffer, writer, self._reader(topic))
+        except EOFError:
+            raise DecodeError(RejectReason.TRUNCATED, f"{len(data)} bytes on {topic.name!r} end inside the record") from None
+        except Exception as error:  # fastavro raises many types on hostile bytes: IndexError, UnicodeDecodeError, OverflowError, SchemaResolutionError
+            raise DecodeError(
+                RejectReason.SCHEMA_MISMATCH, f"record on {topic.name!r} does not match schema id {schema_id}: {type(error).__name__}"
+            ) from None
+        if buffer.tell() != len(data):
+            raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"{len(data) - buffer.tell()} bytes left over after the record on {topic.name!r}")
+        if not isinstance(record, dict):
+            raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"schema id {schema_id} on {topic.name!r} is not a record")
+        return record
+
+    def _reader(self, topic: Topic) -> Any:
+        schema = self._ours.get(topic.name)
+        if schema is None:
+            schema = self._ours[topic.name] = fastavro.parse_schema(json.loads(schema_text(schema_file(topic.event))))
+        return schema
+
+    def _writer(self, schema_id: int) -> Any:
+        schema = self._writers.get(schema_id)
+        if schema is None:
+            try:
+                schema = fastavro.parse_schema(json.loads(self._registry.schema(schema_id)))
+            except (SchemaParseException, ValueError) as error:
+                if isinstance(error, DecodeError):
+                    raise
+                raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"schema id {schema_id} is no Avro schema that can be read") from None
+            self._writers[schema_id] = schema
+        return schema
+
+
+def _describe(topic: Topic, error: ValidationError) -> str:
+    """Name the fields that are wrong and the rule they break; never their values, which may be human text."""
+    faults = "; ".join(f"{'.'.join(str(part) for part in fault['loc']) or 'event'}: {fault['type']}" for fault in error.errors()[:5])
+    return f"{topic.event.__name__} on {topic.name!r} breaks its own rules: {faults}"

@@ -1,0 +1,35 @@
+"""The typed events of the loop, one module per event. Their Avro schemas lie in `trueloop.schemas`."""
+
+from trueloop.events.agreement import AgreementEstimate, Undefined
+from trueloop.events.agreement_units import AgreementUnits, UnitCounts
+from trueloop.events.appeal import Appeal
+from trueloop.events.base import Event, Record
+from trueloop.events.calibration_item import CalibrationItem, CalibrationReason
+from trueloop.events.conversation import Message, Role, prompt_hash
+from trueloop.events.dataset_version import DatasetKind, DatasetVersion, DimensionAgreement
+from trueloop.events.drift import DriftSignal, DriftState
+from trueloop.events.drift_observation import DriftObservation
+from trueloop.events.evaluation import Evaluation, PairedScores
+from trueloop.events.gate import DimensionVerdict, GateDecision, GateReason, Verdict
+from trueloop.events.gold import GoldAnswer
+from trueloop.events.governance import Erasure, PolicyPublished, RubricPublished
+from trueloop.events.identity import derive_id, permutation, unit_interval
+from trueloop.events.judgement import Critique, Preference, Rating, Rewrite, Severity, SpanMark
+from trueloop.events.label import Label
+from trueloop.events.preference_pair import DimensionOutcome, PairSource, PreferencePair
+from trueloop.events.release import Release, ReleaseReason
+from trueloop.events.review_task import Candidate, ReviewForm, ReviewTask, SamplingReason, Split
+from trueloop.events.reviewer_quality import DimensionReliability, ReviewerQuality, ReviewerStatus
+from trueloop.events.trace import Alternative, Consent, Trace
+from trueloop.events.training_request import TrainingRequest, TriggerReason
+from trueloop.events.training_result import JobStatus, TrainingResult
+
+__all__ = [
+    "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent",
+    "Critique", "DatasetKind", "DatasetVersion", "DimensionAgreement", "DimensionOutcome", "DimensionReliability", "DimensionVerdict",
+    "DriftObservation", "DriftSignal", "DriftState", "Erasure", "Evaluation", "Event", "GateDecision", "GateReason", "GoldAnswer",
+    "JobStatus", "Label", "Message", "PairSource", "PairedScores", "PolicyPublished", "Preference", "PreferencePair", "Rating",
+    "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewTask", "ReviewerQuality", "ReviewerStatus", "Rewrite", "Role",
+    "RubricPublished", "SamplingReason", "Severity", "SpanMark", "Split", "Trace", "TrainingRequest", "TrainingResult",
+    "TriggerReason", "Undefined", "UnitCounts", "Verdict", "derive_id", "permutation", "prompt_hash", "unit_interval",
+]  # fmt: skip

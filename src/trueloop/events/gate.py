@@ -1,0 +1,75 @@
+"""Whether a candidate may be released."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from trueloop.events.base import Count, Event, Identifier, Number, Record
+
+
+class Verdict(StrEnum):
+    """What the gate says."""
+
+    UNKNOWN = "UNKNOWN"
+    PASS = "PASS"
+    BLOCK = "BLOCK"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class GateReason(StrEnum):
+    """Why. MEETS_ALL is the only reason to pass; NO_EVIDENCE, TOO_FEW_ITEMS, FLOOR_UNCERTAIN, REGRESSION_UNCERTAIN,
+    EVALUATION_FAILED and BASELINE_SUPERSEDED leave it open; BELOW_FLOOR and REGRESSION block."""
+
+    UNKNOWN = "UNKNOWN"
+    MEETS_ALL = "MEETS_ALL"
+    BELOW_FLOOR = "BELOW_FLOOR"
+    FLOOR_UNCERTAIN = "FLOOR_UNCERTAIN"
+    REGRESSION = "REGRESSION"
+    REGRESSION_UNCERTAIN = "REGRESSION_UNCERTAIN"
+    NO_EVIDENCE = "NO_EVIDENCE"
+    TOO_FEW_ITEMS = "TOO_FEW_ITEMS"
+    EVALUATION_FAILED = "EVALUATION_FAILED"
+    BASELINE_SUPERSEDED = "BASELINE_SUPERSEDED"
+
+
+class DimensionVerdict(Record):
+    """The verdict on one dimension and slice, with the numbers that it stands on."""
+
+    dimension: Identifier = Field(description="Dimension of the rubric.")
+    slice: Identifier = Field(description="'all' or 'name=value'.")
+    verdict: Verdict = Field(description="PASS, BLOCK or INCONCLUSIVE.")
+    reasons: list[GateReason] = Field(min_length=1, description="Why.")
+    n: Count = Field(description="Paired items behind it.")
+    candidate: Number | None = Field(default=None, description="Mean score of the candidate, [0, 1]; null without evidence.")
+    candidate_low: Number | None = Field(default=None, description="Lower confidence bound of it; null without evidence.")
+    candidate_high: Number | None = Field(default=None, description="Upper confidence bound of it; null without evidence.")
+    baseline: Number | None = Field(default=None, description="Mean score of the baseline, [0, 1]; null without evidence.")
+    difference: Number | None = Field(default=None, description="Candidate minus baseline, paired, [-1, 1]; null without evidence.")
+    difference_low: Number | None = Field(default=None, description="Lower confidence bound of it; null without evidence.")
+    difference_high: Number | None = Field(default=None, description="Upper confidence bound of it; null without evidence.")
+    floor: Number | None = Field(default=None, description="Least mean score that the policy demands, [0, 1]; null when it demands none.")
+    max_regression: Number | None = Field(default=None, description="Largest loss against the baseline that the policy allows, [0, 1]; null when it sets none.")
+    confidence: Annotated[Number, Field(gt=0, lt=1)] = Field(description="Confidence of the one-sided bounds, such as 0.95.")
+    labels_needed: Count | None = Field(default=None, description="Further paired items that would probably settle it; 0 when it is settled, null when it cannot be said.")
+
+
+class GateDecision(Event):
+    """Whether a candidate may be released. Topic `gates`, key `candidate`."""
+
+    candidate: Identifier = Field(description="Id of the candidate checkpoint.")
+    candidate_uri: Identifier = Field(description="Where it lies.")
+    candidate_sha256: Identifier = Field(description="SHA-256 over its manifest.")
+    baseline: Identifier = Field(description="Id of the checkpoint it was compared with.")
+    verdict: Verdict = Field(description="PASS, BLOCK or INCONCLUSIVE.")
+    reasons: list[GateReason] = Field(min_length=1, description="Why, over all dimensions.")
+    dimensions: list[DimensionVerdict] = Field(description="Verdict per dimension and slice.")
+    labels_needed: Count | None = Field(default=None, description="Further items that would probably settle an INCONCLUSIVE; 0 when settled, null when it cannot be said.")
+    evaluation_id: Identifier = Field(description="Event id of the evaluation that it stands on.")
+    job_id: Identifier = Field(description="The job that trained the candidate.")
+    policy_id: Identifier = Field(description="The policy that was applied.")
+    policy_version: Annotated[int, Field(ge=1)] = Field(description="Version of that policy, >= 1.")
+    policy_hash: Identifier = Field(description="Content hash of the policy.")
+    rubric_id: Identifier = Field(description="The rubric that was applied.")
+    rubric_version: Annotated[int, Field(ge=1)] = Field(description="Version of the rubric, >= 1.")
+    rubric_hash: Identifier = Field(description="Content hash of the rubric.")

@@ -1,0 +1,18 @@
+"""A known answer."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from trueloop.events.base import Event, Identifier
+from trueloop.events.judgement import Preference, Rating
+
+
+class GoldAnswer(Event):
+    """The known answer of a task. Topic `gold` (restricted), key `task_id`. Never shown to reviewers, never trained on."""
+
+    task_id: Identifier = Field(description="The task whose answer is known.")
+    rubric_id: Identifier = Field(description="The rubric that it follows.")
+    rubric_version: Annotated[int, Field(ge=1)] = Field(description="Version of the rubric, >= 1.")
+    ratings: list[Rating] = Field(default_factory=list, description="The right ratings.")
+    preferences: list[Preference] = Field(default_factory=list, description="The right preferences.")

@@ -1,0 +1,39 @@
+"""An order to train."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from trueloop.events.base import Count, Event, Identifier
+
+
+class TriggerReason(StrEnum):
+    """Why training was triggered."""
+
+    UNKNOWN = "UNKNOWN"
+    NEW_PAIRS = "NEW_PAIRS"
+    DRIFT = "DRIFT"
+    CADENCE = "CADENCE"
+    MANUAL = "MANUAL"
+
+
+class TrainingRequest(Event):
+    """An order to train. Topic `training-requests`, key `job_id`; the id is a hash of the order, so a replay starts no second job."""
+
+    job_id: Identifier = Field(description="Hash of method, base checkpoint, dataset version and configuration.")
+    method: Identifier = Field(description="Trainer to use, such as 'sft' or 'dpo'; the trainers that are installed decide what is known.")
+    base_checkpoint: Identifier = Field(description="Id of the checkpoint to start from.")
+    base_uri: Identifier = Field(description="Where that checkpoint lies.")
+    baseline_checkpoint: Identifier = Field(description="Id of the checkpoint that serves; the candidate is compared with it.")
+    baseline_uri: Identifier = Field(description="Where the serving checkpoint lies.")
+    dataset: Identifier = Field(description="Name of the dataset.")
+    dataset_version: Annotated[int, Field(ge=1)] = Field(description="Version of the dataset, >= 1.")
+    dataset_hash: Identifier = Field(description="Content hash of the dataset.")
+    dataset_end_offset: Count = Field(description="Offset after the last record of the dataset in `preference-pairs`.")
+    config: str = Field(description="Trainer configuration, canonical JSON; the trainer checks it.")
+    reason: TriggerReason = Field(description="NEW_PAIRS, DRIFT, CADENCE or MANUAL.")
+    rubric_id: Identifier = Field(description="The rubric that the labels follow.")
+    rubric_version: Annotated[int, Field(ge=1)] = Field(description="Version of the rubric, >= 1.")
+    policy_id: Identifier = Field(description="The policy that triggered.")
+    policy_version: Annotated[int, Field(ge=1)] = Field(description="Version of that policy, >= 1.")
