@@ -86,9 +86,7 @@ class Codec:
         except EOFError:
             raise DecodeError(RejectReason.TRUNCATED, f"{len(data)} bytes on {topic.name!r} end inside the record") from None
         except Exception as error:  # fastavro raises many types on hostile bytes: IndexError, UnicodeDecodeError, OverflowError, SchemaResolutionError
-            raise DecodeError(
-                RejectReason.SCHEMA_MISMATCH, f"record on {topic.name!r} does not match schema id {schema_id}: {type(error).__name__}"
-            ) from None
+            raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"record on {topic.name!r} does not match schema id {schema_id}: {type(error).__name__}") from None
         if buffer.tell() != len(data):
             raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"{len(data) - buffer.tell()} bytes left over after the record on {topic.name!r}")
         if not isinstance(record, dict):

@@ -114,11 +114,7 @@ class _EmbeddedEndpoints(PydanticBaseSettingsSource):
 
 def load_settings(**overrides: Any) -> Settings:
     """Return the settings of this process. Raises ConfigurationError naming each wrong key."""
-    unknown = sorted(
-        name
-        for name in os.environ
-        if name.startswith("TRUELOOP_") and name.removeprefix("TRUELOOP_").split("__")[0].lower() not in _KNOWN_NAMES
-    )
+    unknown = sorted(name for name in os.environ if name.startswith("TRUELOOP_") and name.removeprefix("TRUELOOP_").split("__")[0].lower() not in _KNOWN_NAMES)
     if unknown:
         raise ConfigurationError(f"unknown environment variable {unknown[0]!r}; known: {', '.join(_known_variables())}")
     try:

@@ -41,5 +41,7 @@ class DatasetVersion(Event):
     rubric_id: Identifier = Field(description="The rubric that its labels follow.")
     rubric_version: Annotated[int, Field(ge=1)] = Field(description="Version of the rubric; labels of other versions are left out.")
     policy_version: Annotated[int, Field(ge=1)] = Field(description="Version of the policy that froze it.")
-    agreement: list[DimensionAgreement] = Field(default_factory=list, description="Agreement at the freeze, per dimension; empty when nothing was estimated yet.")
+    agreement: list[DimensionAgreement] = Field(
+        default_factory=list, description="Agreement at the freeze, per dimension; empty when nothing was estimated yet."
+    )
     changelog: str = Field(description="One line: what changed since the parent.")

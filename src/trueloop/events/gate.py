@@ -51,7 +51,9 @@ class DimensionVerdict(Record):
     floor: Number | None = Field(default=None, description="Least mean score that the policy demands, [0, 1]; null when it demands none.")
     max_regression: Number | None = Field(default=None, description="Largest loss against the baseline that the policy allows, [0, 1]; null when it sets none.")
     confidence: Annotated[Number, Field(gt=0, lt=1)] = Field(description="Confidence of the one-sided bounds, such as 0.95.")
-    labels_needed: Count | None = Field(default=None, description="Further paired items that would probably settle it; 0 when it is settled, null when it cannot be said.")
+    labels_needed: Count | None = Field(
+        default=None, description="Further paired items that would probably settle it; 0 when it is settled, null when it cannot be said."
+    )
 
 
 class GateDecision(Event):
@@ -64,7 +66,9 @@ class GateDecision(Event):
     verdict: Verdict = Field(description="PASS, BLOCK or INCONCLUSIVE.")
     reasons: list[GateReason] = Field(min_length=1, description="Why, over all dimensions.")
     dimensions: list[DimensionVerdict] = Field(description="Verdict per dimension and slice.")
-    labels_needed: Count | None = Field(default=None, description="Further items that would probably settle an INCONCLUSIVE; 0 when settled, null when it cannot be said.")
+    labels_needed: Count | None = Field(
+        default=None, description="Further items that would probably settle an INCONCLUSIVE; 0 when settled, null when it cannot be said."
+    )
     evaluation_id: Identifier = Field(description="Event id of the evaluation that it stands on.")
     job_id: Identifier = Field(description="The job that trained the candidate.")
     policy_id: Identifier = Field(description="The policy that was applied.")

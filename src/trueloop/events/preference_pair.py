@@ -36,7 +36,9 @@ class PreferencePair(Event):
     split: Split = Field(description="TRAIN or CALIBRATION; a calibration pair is never trained on.")
     trainable: bool = Field(description="Whether consent allows training on it.")
     withdrawn: bool = Field(default=False, description="True when later labels took the pair back; it then counts for nothing.")
-    margin: Annotated[Number, Field(ge=0)] = Field(description="Net wins over dimensions divided by their number, or the share of votes won minus lost; [0, 1]; 1 for rewrites.")
+    margin: Annotated[Number, Field(ge=0)] = Field(
+        description="Net wins over dimensions divided by their number, or the share of votes won minus lost; [0, 1]; 1 for rewrites."
+    )
     p_correct: Probability | None = Field(default=None, description="Posterior probability that the order is right; null when not estimated.")
     weight: Annotated[Number, Field(ge=0)] = Field(description="Weight in training, >= 0; 1 is a full pair.")
     source: PairSource = Field(description="PAIRWISE, RATINGS or REWRITE.")

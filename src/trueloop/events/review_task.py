@@ -57,7 +57,9 @@ class ReviewTask(Event):
     policy_id: Identifier = Field(description="The policy that sampled the trace.")
     policy_version: Annotated[int, Field(ge=1)] = Field(description="Version of the policy, >= 1.")
     policy_hash: Identifier = Field(description="Content hash of the policy.")
-    sampling_prob: Annotated[float, Field(gt=0.0, le=1.0)] = Field(description="Probability with which this trace was to be included, (0, 1]; estimates weight by its inverse.")
+    sampling_prob: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        description="Probability with which this trace was to be included, (0, 1]; estimates weight by its inverse."
+    )
     stratum: str = Field(description="The stratum that the probability belongs to, such as 'all' or 'locale=de'.")
     reasons: list[SamplingReason] = Field(min_length=1, description="Why the trace was chosen: UNIFORM, UNCERTAINTY, ANOMALY or APPEAL.")
     slices: dict[str, str] = Field(default_factory=dict, description="Segments of the trace: name to value.")

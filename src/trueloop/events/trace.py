@@ -44,7 +44,9 @@ class Trace(Event):
         default_factory=dict, description="Model and judge scores by name, each in [0, 1]; a score that was not computed is absent."
     )
     consent: Consent = Field(description="What the subject allowed: NONE, REVIEW (people may read it) or TRAINING (models may learn from it).")
-    subject_id: str | None = Field(default=None, description="Pseudonym of the user, for erasure and clustering; null when unknown. Never a name or an address.")
+    subject_id: str | None = Field(
+        default=None, description="Pseudonym of the user, for erasure and clustering; null when unknown. Never a name or an address."
+    )
     messages: list[Message] = Field(min_length=1, description="The prompt, oldest turn first; at least one.")
     completion: str = Field(description="The answer that was served, UTF-8; empty when the request failed.")
     alternatives: list[Alternative] = Field(default_factory=list, description="Other completions of the same prompt that were not shown to the user.")
