@@ -35,6 +35,6 @@ class AgreementEstimate(Event):
     alpha_nominal: Coefficient | None = Field(default=None, description="Krippendorff's alpha, nominal, [-1, 1]; null when undefined.")
     alpha_ordinal: Coefficient | None = Field(default=None, description="Krippendorff's alpha, ordinal, [-1, 1]; null when undefined.")
     ac1: Coefficient | None = Field(default=None, description="Gwet's AC1, [-1, 1]; null when not estimated.")
-    ci_low: Coefficient | None = Field(default=None, description="Lower 95 % bound of the ordinal alpha; null when not estimated.")
-    ci_high: Coefficient | None = Field(default=None, description="Upper 95 % bound of the ordinal alpha; null when not estimated.")
+    ci_low: Coefficient | None = Field(default=None, description="Lower 95 % bound of the ordinal alpha, [-1, 1]; null when not estimated.")
+    ci_high: Coefficient | None = Field(default=None, description="Upper 95 % bound of the ordinal alpha, [-1, 1]; null when not estimated.")
     undefined: Undefined | None = Field(default=None, description="Why alpha is null: NO_PAIRABLE_UNITS or NO_VARIATION; null when it is defined.")

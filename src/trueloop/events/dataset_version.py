@@ -32,15 +32,15 @@ class DatasetVersion(Event):
     version: Annotated[int, Field(ge=1)] = Field(description="Version, >= 1, ascending without gaps.")
     kind: DatasetKind = Field(description="PAIRS or CALIBRATION.")
     content_hash: Identifier = Field(description="Hash over the ids and revisions of its items, in order.")
-    parent: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Version it grew from; null for the first.")
+    parent: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Version it grew from, >= 1; null for the first.")
     topic: Identifier = Field(description="The topic that it is a range of.")
-    partition: Count = Field(description="Partition of that topic.")
+    partition: Count = Field(description="Partition of that topic, >= 0.")
     end_offset: Count = Field(description="Offset after the last record of the range; the range starts at offset 0.")
     n_items: Count = Field(description="Items in it.")
     n_new: Count = Field(description="Items that its parent lacks.")
     rubric_id: Identifier = Field(description="The rubric that its labels follow.")
     rubric_version: Annotated[int, Field(ge=1)] = Field(description="Version of the rubric; labels of other versions are left out.")
-    policy_version: Annotated[int, Field(ge=1)] = Field(description="Version of the policy that froze it.")
+    policy_version: Annotated[int, Field(ge=1)] = Field(description="Version of the policy that froze it, >= 1.")
     agreement: list[DimensionAgreement] = Field(
         default_factory=list, description="Agreement at the freeze, per dimension; empty when nothing was estimated yet."
     )

@@ -1,0 +1,1 @@
+"""Gates: whether a candidate's paired scores meet floors and regression bounds, with stated confidence."""

@@ -1,7 +1,7 @@
 """What every processor is: a pure step from state and event to state and events. Shells in `trueloop.streams` move the bytes."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -26,10 +26,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a processor may look at besides state and event: the documents in force and the blinding key."""
+    """What a processor may look at besides state and event: the documents in force, the blinding key, and what the worker found in the
+    processor's `history` topics when it started."""
 
     governance: Governance
     blinding_key: str = ""
+    history: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ StepFunction = Callable[..., Step[Any]]
 class Processor:
     """A processor: what it reads, how it keys its state, and its step.
 
-    `key` gives the key of the state that an event meets; None keeps no state. Redelivery is normal: outputs are delivered first, then the
+    `key` gives the key of the state that an event meets; None keeps no state. `history` names topics that are read to their end before the
+    first event, for `Context.history`: a processor whose state was lost learns there what it must not order twice. Redelivery is normal: outputs are delivered first, then the
     state is written, then the offset is committed, so a step must give the same state when it sees an event again.
     """
 
@@ -79,7 +82,8 @@ class Processor:
     outcomes: frozenset[str]
     key: Callable[[Any], str] | None = None
     state_type: type[BaseModel] | None = None
-    view: Callable[[], View] | None = field(default=None)
+    view: Callable[[], View] | None = None
+    history: tuple[Topic, ...] = ()
 
     def dump(self, state: BaseModel) -> bytes:
         """Return the state as it is stored."""

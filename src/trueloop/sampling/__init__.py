@@ -1,0 +1,1 @@
+"""Which traces are put before people, with what probability, and what is held out."""

@@ -1,0 +1,239 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.factories import example
+from tests.processors.scenario import START, context, policy
+from trueloop.datasets.pair_log import EMPTY, extend
+from trueloop.events import (
+    AgreementEstimate,
+    GateDecision,
+    GateReason,
+    JobStatus,
+    PreferencePair,
+    Release,
+    ReleaseReason,
+    Split,
+    TrainingResult,
+    Verdict,
+)
+from trueloop.processors.processor import Source
+from trueloop.processors.trigger import PROCESSOR
+from trueloop.testing import ProcessorDriver
+from trueloop.topics import DATASET_VERSIONS, TRAINING_REQUESTS
+
+SUPPORT = {"application": "support", "rubric_id": "support", "rubric_version": 1}
+
+
+def pair(number: int, **changes: Any) -> PreferencePair:
+    values = SUPPORT | {
+        "event_id": f"pair-event-{number}",
+        "pair_id": f"pair-{number}",
+        "occurred_at": START + timedelta(minutes=number),
+        "split": Split.TRAIN,
+        "trainable": True,
+        "withdrawn": False,
+        "revises": None,
+    }
+    return example(PreferencePair, **(values | changes))
+
+
+def release(checkpoint: str = "base", reason: ReleaseReason = ReleaseReason.INITIAL) -> Release:
+    return example(Release, application="support", checkpoint=checkpoint, checkpoint_uri=f"uri-{checkpoint}", reason=reason, occurred_at=START)
+
+
+def gate(job_id: str, verdict: Verdict, reasons: list[GateReason], candidate: str = "candidate-1") -> GateDecision:
+    return example(
+        GateDecision,
+        application="support",
+        job_id=job_id,
+        verdict=verdict,
+        reasons=reasons,
+        candidate=candidate,
+        candidate_uri=f"uri-{candidate}",
+        occurred_at=START + timedelta(hours=2),
+    )
+
+
+def driver(history: tuple[Any, ...] = (), **sections: Any) -> ProcessorDriver:
+    run = ProcessorDriver(PROCESSOR, context(policy(**sections), history=history))
+    run.send(release())
+    return run
+
+
+def requests(run: ProcessorDriver) -> list[Any]:
+    return run.out_of(TRAINING_REQUESTS)
+
+
+def test_enough_new_pairs_freeze_a_dataset_and_order_a_job() -> None:
+    run = driver()
+    run.send(pair(1))
+    assert not run.out
+    run.send(pair(2))
+    (dataset,) = run.out_of(DATASET_VERSIONS)
+    (request,) = requests(run)
+    assert (dataset.n_items, dataset.n_new, dataset.end_offset, dataset.parent) == (2, 2, 2, None)
+    assert dataset.content_hash == extend(extend(EMPTY, "pair-event-1"), "pair-event-2")
+    assert (request.dataset_hash, request.base_checkpoint, request.baseline_checkpoint) == (dataset.content_hash, "base", "base")
+    assert request.config == '{"beta":0.1}'
+
+
+@pytest.mark.parametrize("changes", [{"split": Split.CALIBRATION}, {"trainable": False}, {"rubric_version": 2}])
+def test_what_may_not_be_trained_on_never_counts(changes: dict[str, Any]) -> None:
+    run = driver()
+    for number in range(5):
+        run.send(pair(number, **changes))
+    assert run.outcomes == {"noted": 1, "not_for_training": 5}
+
+
+def test_revisions_and_withdrawals_are_no_new_pairs() -> None:
+    run = driver()
+    run.send(pair(1))
+    run.send(pair(1, event_id="revised", revises="pair-event-1"))
+    run.send(pair(1, event_id="withdrawn", revises="revised", withdrawn=True))
+    assert not run.out_of(DATASET_VERSIONS)
+    run.send(pair(2))
+    run.send(pair(3))
+    (dataset,) = run.out_of(DATASET_VERSIONS)
+    assert dataset.n_items == 2
+
+
+def test_a_pair_that_was_sent_twice_counts_once() -> None:
+    run = driver()
+    run.send(pair(1))
+    run.send(pair(1))
+    assert not run.out_of(DATASET_VERSIONS)
+
+
+def test_a_redelivered_record_is_no_new_record() -> None:
+    run = driver()
+    run.send(pair(1), source=Source("preference-pairs", 0, 7))
+    run.send(pair(1), source=Source("preference-pairs", 0, 7))
+    assert run.outcomes["duplicate"] == 1
+
+
+def test_replay_after_a_crash_orders_nothing_new() -> None:
+    run = driver()
+    for number in range(6):
+        run.send(pair(number))
+    ordered = {request.job_id for request in requests(run)}
+    assert run.replay() == []
+    assert {request.job_id for request in requests(run)} == ordered
+
+
+def test_a_trigger_that_lost_its_state_does_not_order_again_what_the_topic_holds() -> None:
+    first = driver()
+    for number in range(2):
+        first.send(pair(number))
+    again = driver(history=tuple(requests(first)))
+    for number in range(2):
+        again.send(pair(number))
+    assert requests(again) == []
+    assert again.out_of(DATASET_VERSIONS) == first.out_of(DATASET_VERSIONS)
+    assert again.outcomes["already_requested"] == 1
+
+
+def test_one_job_at_a_time_and_the_newest_dataset_next() -> None:
+    run = driver()
+    for number in range(6):
+        run.send(pair(number))
+    assert len(run.out_of(DATASET_VERSIONS)) == 3
+    (running,) = requests(run)
+    run.send(gate(running.job_id, Verdict.BLOCK, [GateReason.BELOW_FLOOR]))
+    assert [request.dataset_version for request in requests(run)] == [1, 3]
+
+
+def test_the_end_of_another_job_frees_nothing() -> None:
+    run = driver()
+    for number in range(4):
+        run.send(pair(number))
+    run.send(gate("some-other-job", Verdict.BLOCK, [GateReason.BELOW_FLOOR]))
+    assert len(requests(run)) == 1
+
+
+def test_a_failed_job_frees_the_trainer_for_the_next_dataset() -> None:
+    run = driver()
+    for number in range(4):
+        run.send(pair(number))
+    run.send(example(TrainingResult, application="support", job_id=requests(run)[0].job_id, status=JobStatus.FAILED))
+    assert len(requests(run)) == 2
+
+
+def test_cool_down_is_kept_in_event_time() -> None:
+    run = driver(training={"cooldown_minutes": 60})
+    for number in range(2):
+        run.send(pair(number))
+    run.send(example(TrainingResult, application="support", job_id=requests(run)[0].job_id, status=JobStatus.FAILED, occurred_at=START))
+    run.send(pair(30))
+    run.send(pair(60))
+    assert len(requests(run)) == 1
+    run.send(pair(61))
+    assert len(requests(run)) == 2
+
+
+def test_low_or_unknown_agreement_holds_the_job_back_until_it_is_high_enough() -> None:
+    run = driver(training={"min_alpha": 0.6})
+    run.send(pair(1))
+    run.send(pair(2))
+    assert not requests(run)
+
+    def agree(alpha: float | None) -> None:
+        run.send(example(AgreementEstimate, application="support", dimension="accuracy", slice="all", alpha_ordinal=alpha))
+
+    agree(None)
+    agree(0.59)
+    assert not requests(run)
+    agree(0.6)
+    assert len(requests(run)) == 1
+
+
+def test_nothing_starts_before_a_checkpoint_serves() -> None:
+    run = ProcessorDriver(PROCESSOR, context())
+    run.send(pair(1))
+    run.send(pair(2))
+    assert not requests(run)
+    run.send(release())
+    assert len(requests(run)) == 1
+
+
+@pytest.mark.parametrize(
+    ("start_from", "reasons", "base"),
+    [
+        ("release", [GateReason.BELOW_FLOOR], "base"),
+        ("candidate", [GateReason.BELOW_FLOOR], "candidate-1"),
+        ("candidate", [GateReason.FLOOR_UNCERTAIN], "candidate-1"),
+        ("candidate", [GateReason.BELOW_FLOOR, GateReason.REGRESSION], "base"),
+        ("candidate", [GateReason.EVALUATION_FAILED], "base"),
+    ],
+)
+def test_the_next_job_starts_from_what_the_policy_says(start_from: str, reasons: list[GateReason], base: str) -> None:
+    run = driver(training={"start_from": start_from})
+    for number in range(4):
+        run.send(pair(number))
+    run.send(gate(requests(run)[0].job_id, Verdict.BLOCK, reasons))
+    assert requests(run)[1].base_checkpoint == base
+    assert requests(run)[1].baseline_checkpoint == "base"
+
+
+def test_after_a_pass_the_next_job_is_compared_with_the_new_checkpoint_even_before_its_release_is_read() -> None:
+    run = driver()
+    for number in range(4):
+        run.send(pair(number))
+    run.send(gate(requests(run)[0].job_id, Verdict.PASS, [GateReason.MEETS_ALL]))
+    assert requests(run)[1].baseline_checkpoint == "candidate-1"
+
+
+def test_restart_in_the_middle_changes_nothing() -> None:
+    straight, restarted = driver(), driver()
+    for number in range(6):
+        straight.send(pair(number))
+        restarted.send(pair(number))
+        restarted.restart()
+    assert straight.out == restarted.out
+
+
+def test_an_unknown_application_is_counted() -> None:
+    run = driver()
+    run.send(pair(1, application="unheard-of"))
+    assert run.outcomes["no_policy"] == 1
