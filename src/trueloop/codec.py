@@ -6,7 +6,6 @@ import struct
 from typing import Any, Protocol, TypeVar
 
 import fastavro
-from fastavro.schema import SchemaParseException
 from pydantic import ValidationError
 
 from trueloop.errors import DecodeError
@@ -15,6 +14,7 @@ from trueloop.events.avro import schema_file
 from trueloop.rejection import RejectReason
 from trueloop.schemas import schema_text
 from trueloop.topics import Topic
+from trueloop.writer_schema import parse_writer_schema
 
 MAGIC = 0
 _HEADER = struct.Struct(">bI")
@@ -32,6 +32,17 @@ class SchemaRegistry(Protocol):
     def schema(self, schema_id: int) -> str:
         """Return the text of a schema. Raises UnknownSchemaError when the registry has none, UnavailableError when it does not answer."""
         ...
+
+
+class _WatchedBytes(io.BytesIO):
+    """Bytes that remember whether more was asked of them than they had."""
+
+    ran_short = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.ran_short = self.ran_short or (size is not None and len(data) < size)
+        return data
 
 
 class Codec:
@@ -83,15 +94,25 @@ class Codec:
         buffer.seek(_HEADER.size)
         try:
             record = fastavro.schemaless_reader(buffer, writer, self._reader(topic))
-        except EOFError:
-            raise DecodeError(RejectReason.TRUNCATED, f"{len(data)} bytes on {topic.name!r} end inside the record") from None
         except Exception as error:  # fastavro raises many types on hostile bytes: IndexError, UnicodeDecodeError, OverflowError, SchemaResolutionError
+            if self._ends_inside(topic, writer, data):
+                raise DecodeError(RejectReason.TRUNCATED, f"{len(data)} bytes on {topic.name!r} end inside the record") from None
             raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"record on {topic.name!r} does not match schema id {schema_id}: {type(error).__name__}") from None
         if buffer.tell() != len(data):
             raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"{len(data) - buffer.tell()} bytes left over after the record on {topic.name!r}")
         if not isinstance(record, dict):
             raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"schema id {schema_id} on {topic.name!r} is not a record")
         return record
+
+    def _ends_inside(self, topic: Topic, writer: Any, data: bytes) -> bool:
+        """Read bad bytes once more, to see whether they failed for want of more: fastavro's exception does not tell."""
+        buffer = _WatchedBytes(data)
+        buffer.seek(_HEADER.size)
+        try:
+            fastavro.schemaless_reader(buffer, writer, self._reader(topic))
+        except Exception:
+            return buffer.ran_short
+        return False
 
     def _reader(self, topic: Topic) -> Any:
         schema = self._ours.get(topic.name)
@@ -102,13 +123,11 @@ class Codec:
     def _writer(self, schema_id: int) -> Any:
         schema = self._writers.get(schema_id)
         if schema is None:
+            text = self._registry.schema(schema_id)
             try:
-                schema = fastavro.parse_schema(json.loads(self._registry.schema(schema_id)))
-            except (SchemaParseException, ValueError) as error:
-                if isinstance(error, DecodeError):
-                    raise
-                raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"schema id {schema_id} is no Avro schema that can be read") from None
-            self._writers[schema_id] = schema
+                schema = self._writers[schema_id] = parse_writer_schema(text)
+            except ValueError as error:
+                raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"schema id {schema_id} cannot be read by: {error}") from None
         return schema
 
 

@@ -1,5 +1,6 @@
 """Kafka through confluent-kafka: client configuration, a publisher that waits for delivery, and a reader of whole topics."""
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,7 +17,8 @@ TIMEOUT_S = 15.0
 
 def client_config(kafka: KafkaSettings) -> dict[str, Any]:
     """Return what every librdkafka client needs to reach the brokers."""
-    config: dict[str, Any] = {"bootstrap.servers": kafka.bootstrap_servers, "security.protocol": kafka.security_protocol, "log_level": 3}
+    # Level 2: librdkafka writes every failed connection to stderr at level 3, several times a second; the errors that it returns say it once.
+    config: dict[str, Any] = {"bootstrap.servers": kafka.bootstrap_servers, "security.protocol": kafka.security_protocol, "log_level": 2}
     optional = {
         "sasl.mechanism": kafka.sasl_mechanism,
         "sasl.username": kafka.sasl_username,
@@ -94,16 +96,27 @@ def read_to_end(kafka: KafkaSettings, name: str) -> Iterator[Message]:
     Raises UnavailableError when the broker does not answer or the topic does not exist.
     """
     consumer = Consumer(
-        client_config(kafka) | {"group.id": "trueloop-reader", "enable.auto.commit": False, "auto.offset.reset": "earliest", "enable.partition.eof": True}
+        client_config(kafka)
+        | {
+            "group.id": "trueloop-reader",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # the end of a topic is told when a fetch returns empty: after half a second by default
+        }
     )
     physical = physical_name(kafka, name)
     try:
         partitions = _partitions(consumer, physical, kafka)
         open_partitions = set(partitions)
         consumer.assign([TopicPartition(physical, partition, OFFSET_BEGINNING) for partition in partitions])
+        deadline = time.monotonic() + TIMEOUT_S
         while open_partitions:
-            messages = consumer.consume(1000, TIMEOUT_S)
-            if not messages:
+            # `consume` waits for the full number or the full time, so the time is short and the patience is ours.
+            messages = consumer.consume(1000, 0.05)
+            if messages:
+                deadline = time.monotonic() + TIMEOUT_S
+            elif time.monotonic() > deadline:
                 raise UnavailableError(f"topic {physical!r} did not answer within {TIMEOUT_S:g} s; is the broker up?")
             for message in messages:
                 error = message.error()

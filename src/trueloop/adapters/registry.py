@@ -70,3 +70,21 @@ class ConfluentRegistry:
 def connect(settings: RegistrySettings) -> Codec:
     """Return a codec over the registry that the settings name."""
     return Codec(ConfluentRegistry(settings))
+
+
+def register_schemas(settings: RegistrySettings) -> list[str]:
+    """Register the schema of every topic's event, so that a foreign client can read a topic before our first event is on it.
+
+    Returns the subjects. Raises ConfigurationError when the registry refuses a schema as incompatible, UnavailableError when it is away.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from trueloop.events.avro import schema_file
+    from trueloop.schemas import schema_text
+    from trueloop.topics import ALL
+
+    registry = ConfluentRegistry(settings)
+    registry.register(ALL[0].subject, schema_text(schema_file(ALL[0].event)))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda topic: registry.register(topic.subject, schema_text(schema_file(topic.event))), ALL))
+    return [topic.subject for topic in ALL]

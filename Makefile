@@ -1,0 +1,104 @@
+# Two commands matter to a user: `make demo` and `make test`. Each does all its own set-up, from a machine that has Python 3.11+ and make.
+# `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+
+# Keyed on content, not on time: a checkout that touches every file installs nothing, and one that was moved installs again, because an
+# editable install holds the path of its checkout.
+KEY := $(shell { cat requirements/uv.txt requirements/lock.txt pyproject.toml; echo '$(CURDIR)'; } | cksum | cut -d ' ' -f 1)
+INSTALLED := $(VENV)/installed-$(KEY)
+
+# A room that has no tests yet is no error.
+PARALLEL_TESTS := $(wildcard tests/unit tests/processors tests/contract src)
+SERIAL_TESTS := $(wildcard tests/streams tests/integration tests/browser)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: install
+install: $(INSTALLED) ## Create .venv and install everything that is locked; again only when the locks or pyproject.toml have changed.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Trueloop needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Run: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo 'This Python cannot make virtual environments; on Debian and Ubuntu run: apt-get install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): | $(BIN)/python
+	@rm -f $(VENV)/installed-*
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/lock.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: fetch
+fetch: install ## Fetch the locked jars of Kafka and the schema registry; nothing when they are there.
+	@$(BIN)/trueloop fetch
+
+.PHONY: demo
+demo: fetch ## Run the whole loop on this machine. ARGS="..." go to `trueloop demo`.
+	$(BIN)/trueloop demo $(ARGS)
+
+.PHONY: test
+test: fetch test-unit test-serial ## Run all tests but the long ones.
+
+.PHONY: test-unit
+test-unit: install ## Run the tests that need no broker, on two cores, and the doctests.
+	$(BIN)/pytest -n 2 $(PARALLEL_TESTS)
+
+# One after the other: each starts a broker and a registry of its own, and has deadlines.
+.PHONY: test-serial
+test-serial: fetch ## Run the tests that start the broker, the registry and the workers.
+	$(if $(SERIAL_TESTS),$(BIN)/pytest $(SERIAL_TESTS),@echo 'no such tests')
+
+.PHONY: test-long
+test-long: fetch ## Run the soak and benchmark tests.
+	$(BIN)/pytest -m long $(SERIAL_TESTS) $(wildcard bench)
+
+.PHONY: wheel-test
+wheel-test: fetch ## Build the wheel, install it in a clean environment and use it there.
+	$(BIN)/pytest tests/integration/test_wheel.py
+
+.PHONY: check
+check: install types ## Lint, formatting, types and the layout: what can be said without running anything.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	MYPYPATH=build/types $(BIN)/mypy --package trueloop
+	$(BIN)/pytest tests/unit/test_layout.py
+
+# mypy does not know setuptools' package-dir, so it gets the tree as it will be installed, made of links.
+.PHONY: types
+types:
+	@rm -rf build/types && mkdir -p build/types/trueloop
+	@ln -s $(addprefix $(CURDIR)/,$(wildcard src/trueloop/*) schemas streams trainers) build/types/trueloop/
+
+.PHONY: format
+format: install ## Sort imports, mend what ruff can mend, format.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: schemas
+schemas: install ## Write schemas/*.avsc from the event models.
+	$(BIN)/python -m trueloop.events.avro schemas/
+
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
+
+# The locks of the images are cut from the one that is tested, so no image runs a version that no test has seen.
+.PHONY: lock
+lock: install ## Resolve the dependencies anew into requirements/; UPGRADE=1 takes newer versions than those locked.
+	$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
+	$(COMPILE) pyproject.toml --all-extras --output-file requirements/lock.txt
+	$(COMPILE) pyproject.toml --constraints requirements/lock.txt --output-file requirements/workers.txt
+	$(COMPILE) pyproject.toml --constraints requirements/lock.txt --extra train --output-file requirements/trainer.txt
+
+.PHONY: clean
+clean: ## Remove what was built and cached here. The environment, .trueloop/ and the fetched jars stay.
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	find $(wildcard src streams trainers schemas tests bench) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,18 @@
+CREATE TABLE IF NOT EXISTS appeals
+(
+    `event_id` String COMMENT 'Unique id of this event; a hash of its inputs when the event is derived. 1 to 256 characters.',
+    `occurred_at` DateTime64(6, 'UTC') COMMENT 'When it happened, by the producer\'s clock, UTC, microseconds since the epoch.',
+    `application` LowCardinality(String) COMMENT 'The application (product or service) it belongs to; selects policy and rubric. 1 to 256 characters.',
+    `trace_id` String COMMENT 'The trace that is appealed against.',
+    `subject_id` Nullable(String) COMMENT 'Pseudonym of the user; null when unknown.',
+    `dimension` LowCardinality(Nullable(String)) COMMENT 'Dimension of the rubric that it concerns; null when not said.',
+    `text` String COMMENT 'What the user says, UTF-8; hostile text.',
+    `_topic` LowCardinality(String) COMMENT 'Topic that the record was read from, as the registry names it.',
+    `_partition` Int32 COMMENT 'Its partition.',
+    `_offset` Int64 COMMENT 'Its offset. The sink continues after the largest one.',
+    `_timestamp` DateTime64(3, 'UTC') COMMENT 'Timestamp of the Kafka record: when it was produced.'
+)
+ENGINE = ReplacingMergeTree(_offset)
+ORDER BY (application, event_id)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'A user\'s objection. Topic `appeals`, key `trace_id`. Opens a blind re-review; it is never a label by itself.';

@@ -1,0 +1,30 @@
+CREATE TABLE IF NOT EXISTS evaluations
+(
+    `event_id` String COMMENT 'Unique id of this event; a hash of its inputs when the event is derived. 1 to 256 characters.',
+    `occurred_at` DateTime64(6, 'UTC') COMMENT 'When it happened, by the producer\'s clock, UTC, microseconds since the epoch.',
+    `application` LowCardinality(String) COMMENT 'The application (product or service) it belongs to; selects policy and rubric. 1 to 256 characters.',
+    `candidate` String COMMENT 'Id of the candidate checkpoint.',
+    `candidate_uri` String COMMENT 'Where it lies.',
+    `candidate_sha256` String COMMENT 'SHA-256 over its manifest.',
+    `baseline` LowCardinality(String) COMMENT 'Id of the baseline checkpoint: what served when training was triggered.',
+    `job_id` String COMMENT 'The job that trained the candidate.',
+    `policy_id` LowCardinality(String) COMMENT 'The policy that fixed evaluators and decoding.',
+    `policy_version` Int64 COMMENT 'Version of that policy, >= 1.',
+    `rubric_id` LowCardinality(String) COMMENT 'The rubric whose dimensions were scored.',
+    `rubric_version` Int64 COMMENT 'Version of the rubric, >= 1.',
+    `calibration_version` Int64 COMMENT 'Version of the calibration set, >= 0; 0 when there was no item yet.',
+    `calibration_hash` String COMMENT 'Content hash of the calibration set.',
+    `n_items` Int64 COMMENT 'Items of the calibration set.',
+    `decoding` String COMMENT 'Decoding parameters, canonical JSON; the same for candidate and baseline.',
+    `scores` Array(Tuple(dimension LowCardinality(String), slice LowCardinality(String), evaluator LowCardinality(String), n Int64, binary Bool, sum_candidate Float64, sum_baseline Float64, sum_candidate_squares Float64, sum_baseline_squares Float64, sum_products Float64)) COMMENT 'One entry per dimension and slice that has evidence.',
+    `seconds` Float64 COMMENT 'Wall time of the evaluation, seconds.',
+    `error` Nullable(String) COMMENT 'Why there are no scores; null when the evaluation ran.',
+    `_topic` LowCardinality(String) COMMENT 'Topic that the record was read from, as the registry names it.',
+    `_partition` Int32 COMMENT 'Its partition.',
+    `_offset` Int64 COMMENT 'Its offset. The sink continues after the largest one.',
+    `_timestamp` DateTime64(3, 'UTC') COMMENT 'Timestamp of the Kafka record: when it was produced.'
+)
+ENGINE = ReplacingMergeTree(_offset)
+ORDER BY (application, event_id)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Scores of a candidate and its baseline on the held-out calibration set. Topic `evaluations`, key `candidate`.';

@@ -1,0 +1,62 @@
+"""The Faust app that reads batches."""
+
+from typing import Any
+
+import faust
+from faust.tables.manager import TableManager
+from faust.types.transports import TransportT
+
+from trueloop.adapters.faust_batch.batch import MAX_BATCH_RECORDS
+from trueloop.adapters.faust_batch.consumer import BatchTransport
+from trueloop.adapters.faust_batch.credentials import broker_options
+from trueloop.config import KafkaSettings
+
+BUFFERED_BATCHES = 8
+"""Batches that wait for an agent, per topic: the next fetch overlaps with processing, and memory stays bounded."""
+
+
+class PromptTableManager(TableManager):  # type: ignore[misc]
+    """Starts at once. Faust waits a second for tables to be declared; ours are declared before the app starts."""
+
+    async def on_start(self) -> None:
+        """Recover the tables."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
+class BatchApp(faust.App):  # type: ignore[misc]
+    """A Faust app over batches. Writes no files and opens no port."""
+
+    def _new_transport(self) -> TransportT:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    def _create_directories(self) -> None:
+        """Create nothing: state is in memory and in the changelog."""
+
+
+def make_batch_app(group: str, kafka: KafkaSettings, instance: str | None = None, **options: Any) -> BatchApp:
+    """Return an app that consumes as `group`. Opens no connection.
+
+    `instance` makes it a static member of the group: restarted under the same name within the session timeout, it gets its partitions back
+    without a rebalance; but no two workers may have the same, and a stopped one's partitions move only after the timeout.
+    """
+    return BatchApp(
+        group,
+        **broker_options(kafka),
+        autodiscover=False,
+        web_enabled=False,
+        store="memory://",
+        TableManager=PromptTableManager,
+        topic_disable_leader=True,
+        topic_replication_factor=kafka.replication_factor,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=instance,
+        broker_max_poll_records=MAX_BATCH_RECORDS,
+        stream_buffer_maxsize=BUFFERED_BATCHES,
+        stream_wait_empty=True,  # a batch in progress is completed and committed before its partition goes to another worker
+        stream_recovery_delay=0.0,
+        broker_commit_interval=0.5,  # seconds; what a crash repeats at most, at two small requests a second
+        broker_session_timeout=10.0,  # seconds until the partitions of a killed worker move; six is the least that brokers allow
+        broker_heartbeat_interval=1.0,  # seconds; also how late a member hears of a rebalance
+        **options,
+    )

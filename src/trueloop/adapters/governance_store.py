@@ -1,0 +1,142 @@
+"""The published rubrics and policies, read from their compacted topics and kept up to date without a restart."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from pydantic import ValidationError
+
+from trueloop.adapters.kafka import TIMEOUT_S, client_config, physical_name
+from trueloop.codec import Codec
+from trueloop.config import KafkaSettings
+from trueloop.errors import ConfigurationError, DecodeError, UnavailableError
+from trueloop.events import PolicyPublished, RubricPublished
+from trueloop.rubrics import Governance
+from trueloop.topics import POLICIES, RUBRICS, Topic
+
+logger = logging.getLogger(__name__)
+
+
+class GovernanceStore:
+    """A reader of `rubrics` and `policies` that joins no group. May be shared by threads.
+
+    `fresh()` asks the brokers where the two topics end and reads up to there, so an event that was produced after a policy's publication
+    was acknowledged is never judged without that policy. That costs two round trips, about a millisecond; call it once per batch.
+    """
+
+    def __init__(self, kafka: KafkaSettings, codec: Codec) -> None:
+        self._kafka = kafka
+        self._codec = codec
+        self._topics: dict[str, Topic] = {physical_name(kafka, topic.name): topic for topic in (RUBRICS, POLICIES)}
+        self._next: dict[str, int] = dict.fromkeys(self._topics, 0)
+        self._documents: dict[str, dict[Any, Any]] = {name: {} for name in self._topics}
+        self._connected: Consumer | None = None
+        # A client of its own: on the consumer's connection a question waits behind a fetch that waits for records.
+        self._admin: AdminClient | None = None
+        self._lock = threading.Lock()
+        self._checked_since = 0.0
+        self._governance = Governance()
+
+    def fresh(self) -> Governance:
+        """Return what is published now. Raises UnavailableError when the brokers do not answer or the topics do not exist."""
+        asked = time.monotonic()
+        with self._lock:
+            # Who waited for the lock may use a check that began after the question was asked.
+            if self._checked_since < asked:
+                started = time.monotonic()
+                try:
+                    if self._read_to_end():
+                        self._governance = self._build()
+                except UnavailableError:
+                    self._leave()  # so that the next attempt starts where this one got to
+                    raise
+                self._checked_since = started
+            return self._governance
+
+    def close(self) -> None:
+        """Leave the brokers."""
+        with self._lock:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._connected is not None:
+            self._connected.close()
+            self._connected = None
+
+    def _consumer(self) -> Consumer:
+        if self._connected is None:
+            config = {"group.id": "trueloop-governance", "enable.auto.commit": False, "auto.offset.reset": "earliest", "enable.partition.eof": True}
+            consumer = Consumer(client_config(self._kafka) | config)
+            # One partition each: a document's rubric is published before the document, and their order is kept.
+            consumer.assign([TopicPartition(name, 0, self._next[name] or OFFSET_BEGINNING) for name in self._topics])
+            self._connected = consumer
+        return self._connected
+
+    def _read_to_end(self) -> bool:
+        """Read up to where the topics end now; return whether there was anything."""
+        ends = self._ends()
+        changed = False
+        deadline = time.monotonic() + TIMEOUT_S
+        while any(self._next[name] < end for name, end in ends.items()):
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"{' and '.join(self._topics)} could not be read within {TIMEOUT_S:g} s; is the broker up?")
+            for message in self._consumer().consume(500, 0.05):
+                changed |= self._take(message)
+        return changed
+
+    def _ends(self) -> dict[str, int]:
+        """Return the offset after the last record of each topic."""
+        if self._admin is None:
+            self._admin = AdminClient(client_config(self._kafka))
+        asked = self._admin.list_offsets({TopicPartition(name, 0): OffsetSpec.latest() for name in self._topics}, request_timeout=TIMEOUT_S)
+        try:
+            return {partition.topic: int(future.result().offset) for partition, future in asked.items()}
+        except KafkaException as error:
+            raise UnavailableError(
+                f"{' and '.join(self._topics)} cannot be read at {self._kafka.bootstrap_servers!r}: {error.args[0].str()}; "
+                "start a broker with `trueloop up`, create topics with `trueloop topics create`"
+            ) from None
+
+    def _take(self, message: Message) -> bool:
+        error, name, offset = message.error(), message.topic(), message.offset()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF and name is not None and offset is not None:
+                self._next[name] = max(self._next[name], offset)
+                return False
+            raise UnavailableError(f"reading {name!r}: {error.str()}")
+        if name is None or offset is None:
+            raise UnavailableError("the broker sent a record without topic or offset")
+        if message.value() is None:
+            self._documents[name].pop(message.key(), None)
+        else:
+            try:
+                self._documents[name][message.key()] = self._codec.decode(self._topics[name], message.value())
+            except DecodeError as problem:
+                logger.warning("record %d of %s is passed over: %s", offset, name, problem)
+        self._next[name] = offset + 1
+        return True
+
+    def _build(self) -> Governance:
+        rubrics: list[RubricPublished] = []
+        for rubric in self._documents[physical_name(self._kafka, RUBRICS.name)].values():
+            if _stands([rubric], []):
+                rubrics.append(rubric)
+        policies: list[PolicyPublished] = []
+        for policy in self._documents[physical_name(self._kafka, POLICIES.name)].values():
+            if _stands(rubrics, [policy]):
+                policies.append(policy)
+        return Governance(rubrics, policies)
+
+
+def _stands(rubrics: list[RubricPublished], policies: list[PolicyPublished]) -> bool:
+    """Return whether these documents can be in force. One that cannot (written by a newer version, say) must not stop the others."""
+    try:
+        Governance(rubrics, policies)
+    except (ConfigurationError, ValidationError) as error:
+        document = (policies or rubrics)[-1]
+        logger.warning("document %s is not in force: %s", document.event_id, error if isinstance(error, ConfigurationError) else "it is not valid")
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The commands of `trueloop`, one module per command. Each imports what it needs when it runs."""

@@ -1,0 +1,1 @@
+"""Public data sets as traces and verdicts: one module per format, all pure."""

@@ -1,0 +1,190 @@
+"""One batch through one processor: decode, step, deliver, store, complete."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from trueloop.streams.batch_run import RETRY_GRACE_MS, BatchRun, due_ms
+from trueloop.streams.lane import Lane
+from trueloop.streams.resources import Resources
+
+from trueloop.adapters.delivery import Outgoing
+from trueloop.adapters.faust_batch import Batch, StateTable
+from trueloop.adapters.faust_batch.batch import RawRecord
+from trueloop.adapters.kafka import physical_name
+from trueloop.errors import DecodeError, UnavailableError
+from trueloop.events import Event
+from trueloop.processors.processor import Context, Processor
+from trueloop.rejection import Rejection, RejectReason
+from trueloop.topics import MAX_MESSAGE_BYTES, Topic, topic_of
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
+"""Between attempts to reach a registry: soon enough for a restart, and not a burden on one that is down."""
+LARGEST_EVENT = MAX_MESSAGE_BYTES - 4096
+"""Bytes of a derived event; the rest is for key, headers and the record's own overhead."""
+Decoded = Event | DecodeError | None
+
+
+class SuspendedError(Exception):
+    """The flow was suspended while a batch waited: its partition is being moved, or the worker stops."""
+
+
+class BatchProcessor:
+    """Steps a processor over batches. Effects are durable in this order: outputs, state, and then the batch is complete."""
+
+    def __init__(self, processor: Processor, resources: Resources, app: Any, table: StateTable | None) -> None:
+        self._processor = processor
+        self.resources = resources
+        self.settings = resources.settings
+        self._kafka = resources.settings.kafka
+        self._app = app
+        self._table = table
+        self._whole = table is not None and table.partitions == 1
+        self._lanes: dict[int, Lane] = {}
+        # Inputs that meet the same state take turns, a whole batch each.
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        if table is not None:
+            table.on_recover(self._forget)
+
+    async def _forget(self) -> None:
+        """Drop what was derived from the states: they have just been read anew."""
+        self._lanes.clear()
+
+    async def process(self, topic: Topic, batch: Batch, *, retried: bool) -> None:
+        """Bring about everything that a batch causes, then complete it.
+
+        Raises SuspendedError when it was given up before anything happened; UnavailableError when an effect could not be made durable.
+        """
+        if retried:
+            await self._until_due(batch)
+        decoded = await self._decode(topic, batch)
+        governance = await self._patiently(self.resources.governance.fresh)
+        context = Context(governance, self.settings.blinding_key.get_secret_value())
+        place = 0 if self._whole else batch.partition
+        async with self._locks[place]:
+            try:
+                run = await self._run(topic, batch, decoded, context, self._lane(place), retried=retried)
+                await self._make_durable(run, place)
+            except BaseException:
+                self._lanes.pop(place, None)  # it holds changes that were not made durable
+                raise
+            batch.complete()
+            self.resources.counters.add(run.counts)
+
+    def _lane(self, place: int) -> Lane:
+        lane = self._lanes.get(place)
+        if lane is None:
+            lane = self._lanes[place] = Lane(self._processor, self._table.partition(place) if self._table is not None else {})
+        return lane
+
+    async def _run(self, topic: Topic, batch: Batch, decoded: list[Decoded], context: Context, lane: Lane, *, retried: bool) -> BatchRun:
+        run = BatchRun(self._kafka, self._processor.name, topic, batch, self.resources.clock(), retried=retried)
+        for record, event in zip(batch.records, decoded, strict=True):
+            if event is None:
+                run.count("tombstone")
+            elif isinstance(event, DecodeError):
+                run.count(event.reason.value)
+                run.reject(record, Rejection(event.reason, event.message))
+            else:
+                await self._step(run, record, event, context, lane, retried=retried)
+        if run.touched:
+            if lane.view is None:
+                raise TypeError(f"processor {self._processor.name!r} touches summaries but has no view")
+            await self._publish(run, lane.view.summarise(tuple(run.touched), now=self.resources.clock(), context=context))
+        return run
+
+    async def _step(self, run: BatchRun, record: RawRecord, event: Event, context: Context, lane: Lane, *, retried: bool) -> None:
+        processor = self._processor
+        key = processor.key(event) if processor.key else None
+        state = None if key is None else lane.get(key)
+        step = processor.step(state, event, source=run.source(record), now=self.resources.clock(), final=retried, context=context)
+        if step.outcome not in processor.outcomes or (step.retry and retried):
+            raise ValueError(f"processor {processor.name!r} returned outcome {step.outcome!r}, retry {step.retry} on final {retried}; see Step")
+        too_large = await self._publish(run, step.out)
+        if too_large is not None:
+            run.count(RejectReason.TOO_LARGE.value)
+            run.reject(record, too_large)
+            return
+        run.count(step.outcome)
+        if key is not None:
+            lane.put(key, step.state)
+        run.touched |= dict.fromkeys(step.touched)
+        if step.rejection is not None:
+            run.reject(record, step.rejection)
+        if step.retry:
+            run.retry(record)
+
+    async def _publish(self, run: BatchRun, events: Iterable[Event]) -> Rejection | None:
+        """Add derived events to the run; if one is too large for its topic, add none and say so."""
+        outgoing: list[Outgoing] = []
+        for event in events:
+            topic = topic_of(event)
+            try:
+                data = self.resources.codec.encode(topic, event)
+            except UnavailableError:
+                data = await self._patiently(lambda topic=topic, event=event: self.resources.codec.encode(topic, event))  # type: ignore[misc]
+            if len(data) > LARGEST_EVENT:
+                return Rejection(
+                    RejectReason.TOO_LARGE, f"{type(event).__name__} {event.event_id!r} has {len(data)} bytes; at most {LARGEST_EVENT} are possible"
+                )
+            outgoing.append(Outgoing(physical_name(self._kafka, topic.name), topic.key(event).encode(), data))
+        run.outgoing.extend(outgoing)
+        return None
+
+    async def _make_durable(self, run: BatchRun, place: int) -> None:
+        await self.resources.delivery.send(run.outgoing)
+        if self._table is None:
+            return
+        lane = self._lanes[place]
+        changes = lane.dumped()
+        changelog = self._table.changelog_topic_name
+        await self.resources.delivery.send([Outgoing(changelog, key, data, (), place) for key, data in changes.items()])
+        for key, data in changes.items():
+            self._table.put(place, key, data)
+        lane.settle()
+
+    async def _decode(self, topic: Topic, batch: Batch) -> list[Decoded]:
+        decoded: list[Decoded] = []
+        for record in batch.records:
+            try:
+                decoded.append(self._decode_one(topic, record))
+            except UnavailableError:
+                decoded.append(await self._patiently(lambda record=record: self._decode_one(topic, record)))  # type: ignore[misc]
+        return decoded
+
+    def _decode_one(self, topic: Topic, record: RawRecord) -> Decoded:
+        if record.value is None and topic.cleanup_policy == "compact":
+            return None
+        try:
+            return self.resources.codec.decode(topic, record.value)
+        except DecodeError as error:
+            return error
+
+    async def _until_due(self, batch: Batch) -> None:
+        remaining_ms = due_ms(batch) - self.resources.clock().timestamp() * 1000
+        if remaining_ms > 0:
+            await self._pause(min(remaining_ms, RETRY_GRACE_MS) / 1000)
+
+    async def _patiently(self, attempt: Callable[[], T]) -> T:
+        """Call in a thread until the service answers. It is no fault of the records, so they are not refused."""
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                return await asyncio.to_thread(attempt)
+            except UnavailableError as error:
+                logger.warning("%s waits %.1f s and tries again: %s", self._processor.name, pause, error)
+            await self._pause(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait. Raises SuspendedError as soon as the flow is suspended: who suspends it waits for the batches in progress."""
+        try:
+            await asyncio.wait_for(self._app.consumer.suspend_flow.wait(), seconds)
+        except TimeoutError:
+            return
+        raise SuspendedError

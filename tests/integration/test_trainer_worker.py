@@ -1,0 +1,372 @@
+"""The trainer worker on a real broker and registry, with a random tiny Llama: outcomes, crashes on every side, and redelivery."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+
+from trueloop.adapters.kafka import Publisher, producer_config, read_events, read_to_end
+from trueloop.adapters.kafka_admin import ensure_topics
+from trueloop.adapters.model_store import ModelStore, StoredCheckpoint
+from trueloop.adapters.publication import Documents
+from trueloop.adapters.registry import connect
+from trueloop.config import Settings, load_settings
+from trueloop.datasets.pair_log import EMPTY, extend
+from trueloop.demo.billing import REFERENCE, corpus_pair, make_case
+from trueloop.embedded.runtime import EmbeddedRuntime
+from trueloop.errors import UnavailableError
+from trueloop.events import (
+    CalibrationItem,
+    CalibrationReason,
+    DatasetVersion,
+    DimensionOutcome,
+    Evaluation,
+    Event,
+    JobStatus,
+    Message,
+    PairSource,
+    PreferencePair,
+    Role,
+    Split,
+    TrainingRequest,
+    TrainingResult,
+    TriggerReason,
+)
+from trueloop.rubrics import Policy, Rubric
+from trueloop.topics import CALIBRATION, DATASET_VERSIONS, EVALUATIONS, TRAINING_REQUESTS, TRAINING_RESULTS, Topic, physical
+
+pytest.importorskip("torch")
+
+E = TypeVar("E", bound=Event)
+APPLICATION = "billing-support"
+NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+N_PAIRS, N_ITEMS = 12, 10
+SHORT = {"epochs": 1, "batch_size": 4}
+LONG = {"epochs": 100, "batch_size": 1}
+"""A thousand steps and more: time enough to be killed in."""
+CALLED_OFF_S = 3.0
+"""A worker that is asked to stop in a job is gone within this: it waits for nothing that the job does."""
+
+
+def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: not within {timeout_s:g} s")
+
+
+def messages(index: int, salt: str) -> list[Message]:
+    return [Message(role=Role(message["role"].upper()), content=message["content"]) for message in make_case(index, salt).messages]
+
+
+def pair(index: int, split: Split) -> PreferencePair:
+    good, bad = (corpus_pair(index, split.value, REFERENCE)[1], "Read your bill. That is all.")
+    return PreferencePair(
+        event_id=f"pair-event-{split}-{index}", occurred_at=NOW, application=APPLICATION, pair_id=f"pair-{split}-{index}", prompt_hash=f"{split}-{index}",
+        split=split, trainable=True, margin=1.0, weight=1.0, source=PairSource.RATINGS, outcomes=[DimensionOutcome(dimension="tone", outcome=1)],
+        task_id=f"task-{index}", trace_id=f"trace-{index}", label_ids=["label"], rubric_id="billing", rubric_version=1, rubric_hash="hash",
+        policy_version=1, slices={"mood": "rude" if index % 2 else "polite"}, messages=messages(index, split.value), chosen=good, rejected=bad,
+    )  # fmt: skip
+
+
+RUBRIC = Rubric.model_validate(
+    {
+        "id": "billing",
+        "version": 1,
+        "title": "Billing",
+        "statement": "Be right and kind.",
+        "dimensions": [{"name": name, "description": name, "scale": {"min": 0, "max": 1}} for name in ("policy", "tone", "other")],
+    }
+)
+POLICY = Policy.model_validate(
+    {
+        "id": "billing",
+        "version": 1,
+        "application": APPLICATION,
+        "rubric": {"id": "billing", "version": 1},
+        "sampling": {"rate": 1.0},
+        "gate": {
+            "dimensions": [
+                {"dimension": "policy", "evaluator": "check:billing-support"},
+                {"dimension": "tone", "evaluator": "preference-accuracy"},
+                {"dimension": "other", "evaluator": "check:not-installed"},
+            ],
+            "slices": ["mood"],
+            "decoding": {"max_new_tokens": 4},
+        },
+    }
+)
+
+
+class WorkerProcess:
+    """The worker as an operator runs it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ready = folder / "ready"
+        self._ready.unlink(missing_ok=True)
+        self._log = (folder / "worker.log").open("ab")
+        environment = {**os.environ, "TRUELOOP_STATE_DIR": str(folder), "TRUELOOP_READY_FILE": str(self._ready)}
+        self.process = subprocess.Popen([sys.executable, "-m", "trueloop.trainers.worker"], env=environment, stdout=self._log, stderr=self._log)
+
+    def wait_ready(self) -> "WorkerProcess":
+        wait_for(lambda: self._ready.exists() or self.process.poll() is not None, "worker ready")
+        assert self.process.poll() is None
+        return self
+
+    def child(self) -> psutil.Process:
+        """The training process: it has torch in memory, so it is the largest."""
+        return max(psutil.Process(self.process.pid).children(), key=lambda child: child.memory_info().rss)
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        self._log.close()
+        return code
+
+
+@dataclass
+class Loop:
+    """Broker, registry, a model store with a base checkpoint, and a worker that tests may replace."""
+
+    folder: Path
+    settings: Settings
+    publisher: Publisher
+    base: StoredCheckpoint
+    worker: WorkerProcess
+
+    def request(self, job_id: str, **changes: Any) -> TrainingRequest:
+        chain = EMPTY
+        for index in range(N_PAIRS):
+            chain = extend(chain, f"pair-event-TRAIN-{index}")
+        config = json.dumps(changes.pop("config", SHORT))
+        standard: dict[str, Any] = {
+            "event_id": f"request-{job_id}", "occurred_at": NOW, "application": APPLICATION, "job_id": job_id, "method": "dpo", "config": config,
+            "base_checkpoint": self.base.checkpoint, "base_uri": self.base.uri, "baseline_checkpoint": self.base.checkpoint,
+            "baseline_uri": self.base.uri, "dataset": f"{APPLICATION}/pairs", "dataset_version": 1, "dataset_hash": chain,
+            "dataset_end_offset": 2 * N_PAIRS, "reason": TriggerReason.MANUAL, "rubric_id": "billing", "rubric_version": 1, "policy_id": "billing",
+            "policy_version": 1,
+        }  # fmt: skip
+        request = TrainingRequest(**standard | changes)
+        self.publisher.publish([request])
+        return request
+
+    def events(self, topic: Topic, kind: type[E], **wanted: Any) -> list[E]:
+        found = read_events(self.settings.kafka, connect(self.settings.registry), topic)
+        return [event for event in found if isinstance(event, kind) and all(getattr(event, name) == value for name, value in wanted.items())]
+
+    def results(self, job_id: str, *statuses: JobStatus) -> list[TrainingResult]:
+        return [event for event in self.events(TRAINING_RESULTS, TrainingResult, job_id=job_id) if event.status in statuses]
+
+    def final(self, job_id: str) -> TrainingResult:
+        return wait_for(lambda: self.results(job_id, JobStatus.SUCCEEDED, JobStatus.FAILED), f"final result of {job_id}")[0]
+
+    def evaluation(self, job_id: str) -> Evaluation:
+        return wait_for(lambda: self.events(EVALUATIONS, Evaluation, job_id=job_id), f"evaluation of {job_id}")[0]
+
+    def in_training(self, job_id: str) -> None:
+        wait_for(lambda: self.results(job_id, JobStatus.PROGRESS), f"progress of {job_id}")
+
+    def checkpoints_of(self, job_id: str) -> list[str]:
+        store = ModelStore(self.settings.models)
+        names = [entry.name for entry in (self.settings.models / "checkpoints").iterdir()]
+        return [name for name in names if store.checkpoint(f"models://{name}").metadata.get("job_id") == job_id]
+
+
+def make_base(store: ModelStore, folder: Path, seed: int = 0) -> StoredCheckpoint:
+    from trueloop.trainers import tiny_lm
+
+    corpus = [(list(case.messages), answer) for case, answer in (corpus_pair(index, "base", REFERENCE) for index in range(20))]
+    tiny_lm.main(tiny_lm.Config(output_dir=folder, hidden_size=32, layers=1, heads=2, intermediate_size=32, batch_size=2, steps=1, seed=seed), corpus)
+    return store.put(folder, {"name": f"base-{seed}"})
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    folder = tmp_path_factory.mktemp("trainer")
+    with EmbeddedRuntime(folder):
+        settings = load_settings(state_dir=folder)
+        ensure_topics(settings.kafka, physical())
+        publisher = Publisher(settings.kafka, connect(settings.registry))
+        documents = Documents(settings)
+        documents.publish_rubric(RUBRIC, NOW)
+        documents.publish_policy(POLICY, NOW)
+        publisher.publish([pair(index, split) for index in range(N_PAIRS) for split in (Split.TRAIN, Split.CALIBRATION)])
+        publisher.publish(
+            CalibrationItem(
+                event_id=f"item-event-{index}", occurred_at=NOW, application=APPLICATION, item_id=f"item-{index}", prompt_hash=f"held-out-{index}",
+                trace_id=f"trace-{index}", reason=CalibrationReason.HASH_SPLIT, slices={"mood": "rude"}, messages=messages(index, "calibration"),
+            )
+            for index in range(N_ITEMS)
+        )  # fmt: skip
+        base = make_base(ModelStore(settings.models), folder / "base")
+        found = Loop(folder, settings, publisher, base, WorkerProcess(folder).wait_ready())
+        yield found
+        if found.worker.process.poll() is None:
+            found.worker.end(signal.SIGTERM)
+
+
+def test_a_request_becomes_a_checkpoint_and_an_evaluation(loop: Loop) -> None:
+    loop.request("job-plain")
+
+    result, evaluation = loop.final("job-plain"), loop.evaluation("job-plain")
+
+    assert (result.status, result.error) == (JobStatus.SUCCEEDED, None)
+    assert ModelStore(loop.settings.models).resolve(str(result.checkpoint_uri), result.checkpoint_sha256).is_dir()
+    assert result.checkpoint != loop.base.checkpoint
+    assert result.versions.keys() >= {"torch", "transformers"}
+    assert [event.step for event in loop.results("job-plain", JobStatus.STARTED)] == [0]
+    assert evaluation.error is None
+    assert (evaluation.candidate, evaluation.baseline, evaluation.n_items) == (result.checkpoint, loop.base.checkpoint, N_ITEMS)
+    assert {(score.dimension, score.slice): score.n for score in evaluation.scores} == {
+        ("policy", "all"): N_ITEMS,
+        ("policy", "mood=rude"): N_ITEMS,
+        ("tone", "all"): N_PAIRS,
+        ("tone", "mood=polite"): N_PAIRS // 2,
+        ("tone", "mood=rude"): N_PAIRS // 2,
+    }
+    (version,) = loop.events(DATASET_VERSIONS, DatasetVersion, name=f"{APPLICATION}/calibration")
+    assert (version.version, version.content_hash, version.n_items, version.end_offset) == (1, evaluation.calibration_hash, N_ITEMS, N_ITEMS)
+    assert evaluation.calibration_version == 1
+
+
+@pytest.mark.parametrize(
+    ("job_id", "changes", "error_class", "says"),
+    [
+        ("job-key", {"config": {"no_such_key": 1}}, "ValidationError", "no_such_key"),
+        ("job-value", {"config": {"learning_rate": -1}}, "ValidationError", "learning_rate"),
+        ("job-place", {"config": {"output_dir": "/"}}, "ConfigurationError", "output_dir"),
+        ("job-method", {"method": "ppo"}, "ConfigurationError", "dpo, sft"),
+        ("job-hash", {"dataset_hash": "0" * 64}, "IntegrityError", "expects " + "0" * 64),
+        ("job-range", {"dataset_end_offset": 10_000}, "IntegrityError", "10000"),
+        ("job-uri", {"base_uri": "file:///etc"}, "ConfigurationError", "models://"),
+        ("job-base", {"base_checkpoint": "another"}, "IntegrityError", "another"),
+    ],
+)
+def test_a_wrong_request_fails_with_the_reason(loop: Loop, job_id: str, changes: dict[str, Any], error_class: str, says: str) -> None:
+    loop.request(job_id, **changes)
+
+    result = loop.final(job_id)
+
+    assert (result.status, result.error_class) == (JobStatus.FAILED, error_class)
+    assert says in str(result.error)
+    assert result.checkpoint is None
+
+
+def test_a_tampered_base_fails_and_a_damaged_baseline_leaves_no_scores(loop: Loop) -> None:
+    store = ModelStore(loop.settings.models)
+    other = make_base(store, loop.folder / "other", seed=1)
+    weights = store.resolve(other.uri) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+
+    loop.request("job-tampered", base_checkpoint=other.checkpoint, base_uri=other.uri)
+    loop.request("job-baseline", baseline_checkpoint=other.checkpoint, baseline_uri=other.uri)
+
+    result = loop.final("job-tampered")
+    assert (result.status, result.error_class) == (JobStatus.FAILED, "IntegrityError")
+    assert "model.safetensors" in str(result.error)
+    assert loop.final("job-baseline").status is JobStatus.SUCCEEDED
+    evaluation = loop.evaluation("job-baseline")
+    assert evaluation.scores == []
+    assert "model.safetensors" in str(evaluation.error)
+
+
+def test_bytes_that_are_no_request_become_a_dead_letter(loop: Loop) -> None:
+    producer = Producer(producer_config(loop.settings.kafka))
+    producer.produce(TRAINING_REQUESTS.name, key=b"poison", value=b"poison")
+    assert producer.flush(10) == 0
+
+    def dead_letters() -> list[Any]:
+        return [message for message in read_to_end(loop.settings.kafka, TRAINING_REQUESTS.dead_letters) if message.key() == b"poison"]
+
+    (letter,) = wait_for(dead_letters, "dead letter")
+    assert letter.value() == b"poison"
+    assert dict(letter.headers())["error-class"] == b"WRONG_MAGIC"
+
+
+def test_a_killed_training_process_fails_the_job_and_not_the_worker(loop: Loop) -> None:
+    loop.request("job-killed", config=LONG)
+    loop.in_training("job-killed")
+    before = loop.worker.child().pid
+    loop.worker.child().kill()
+
+    result = loop.final("job-killed")
+
+    assert (result.status, result.error_class) == (JobStatus.FAILED, "TrainingProcessKilled")
+    assert "SIGKILL" in str(result.error)
+    loop.request("job-after", config=SHORT | {"seed": 5})
+    assert loop.final("job-after").status is JobStatus.SUCCEEDED
+    assert loop.worker.child().pid != before
+    assert loop.worker.process.poll() is None
+
+
+def test_a_stopped_worker_gives_the_job_back_and_a_killed_one_loses_nothing(loop: Loop) -> None:
+    loop.evaluation("job-after")
+    loop.request("job-interrupted", config=LONG | {"seed": 6})
+    loop.in_training("job-interrupted")
+    child = loop.worker.child()
+    started = time.monotonic()
+    assert loop.worker.end(signal.SIGTERM) == 0
+    assert time.monotonic() - started < CALLED_OFF_S
+    assert not child.is_running()
+
+    loop.worker = WorkerProcess(loop.folder).wait_ready()
+    first = max(event.occurred_at for event in loop.results("job-interrupted", JobStatus.STARTED))
+    wait_for(lambda: max(event.occurred_at for event in loop.results("job-interrupted", JobStatus.STARTED)) > first, "second start")
+    child = wait_for(loop.worker.child, "training process")
+    assert loop.worker.end(signal.SIGKILL) == -signal.SIGKILL
+    wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, "end of the orphan", 5)
+
+    loop.worker = WorkerProcess(loop.folder).wait_ready()
+    assert loop.final("job-interrupted").status is JobStatus.SUCCEEDED
+    loop.evaluation("job-interrupted")
+    assert len(loop.checkpoints_of("job-interrupted")) == 1
+    assert len(loop.results("job-interrupted", JobStatus.SUCCEEDED)) == 1
+    assert not list((loop.settings.models / "jobs").glob("*/work")), "text of the dataset is left over"
+
+
+def test_a_request_that_comes_again_is_answered_and_not_trained_again(loop: Loop) -> None:
+    started = len(loop.results("job-plain", JobStatus.STARTED))
+    loop.request("job-plain")
+
+    again = wait_for(lambda: len(found := loop.results("job-plain", JobStatus.SUCCEEDED)) == 2 and found, "the result again")
+
+    assert again[0] == again[1]
+    evaluations = wait_for(lambda: len(found := loop.events(EVALUATIONS, Evaluation, job_id="job-plain")) == 2 and found, "the evaluation again")
+    assert evaluations[0] == evaluations[1]
+    assert len(loop.results("job-plain", JobStatus.STARTED)) == started
+    assert len(loop.checkpoints_of("job-plain")) == 1
+    assert len(loop.events(DATASET_VERSIONS, DatasetVersion, name=f"{APPLICATION}/calibration")) == 1
+
+
+def test_nothing_a_customer_wrote_is_in_the_log(loop: Loop) -> None:
+    log = (loop.folder / "worker.log").read_text(encoding="utf-8", errors="replace")
+
+    assert "job-killed" in log
+    assert "Read your bill" not in log
+    assert not any(line in log for index in range(N_PAIRS) for line in make_case(index, "TRAIN").messages[0]["content"].splitlines())
+
+
+def test_the_range_reader_stops_where_it_is_told(loop: Loop) -> None:
+    from trueloop.adapters.topic_range import read_range
+
+    codec = connect(loop.settings.registry)
+    assert [offset for offset, _ in read_range(loop.settings.kafka, codec, CALIBRATION, 3)] == [0, 1, 2]
+    assert [offset for offset, _ in read_range(loop.settings.kafka, codec, CALIBRATION)] == list(range(N_ITEMS))
+    assert list(read_range(loop.settings.kafka, codec, CALIBRATION, 0)) == []
+    nowhere = loop.settings.kafka.model_copy(update={"topic_prefix": "absent."})
+    with pytest.raises(UnavailableError):
+        list(read_range(nowhere, codec, CALIBRATION))

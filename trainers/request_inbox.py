@@ -1,0 +1,100 @@
+"""The worker's membership in its consumer group: requests one at a time, and polls that keep it while a job runs."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from trueloop.adapters.kafka import client_config, physical_name
+from trueloop.config import KafkaSettings
+from trueloop.errors import UnavailableError
+from trueloop.topics import TRAINING_REQUESTS
+
+GROUP = "trueloop-trainer"
+
+_log = logging.getLogger(__name__)
+
+
+class RequestInbox:
+    """Requests of the partitions that this worker holds. `on_joined` is called at each assignment, an empty one (a standby's) included."""
+
+    def __init__(self, kafka: KafkaSettings, on_joined: Callable[[], None]) -> None:
+        self._on_joined = on_joined
+        self._waiting: deque[Message] = deque()
+        self._held: set[tuple[str, int]] = set()
+        self._paused = False
+        self._consumer = Consumer(
+            client_config(kafka)
+            | {
+                "group.id": physical_name(kafka, GROUP),
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                # A standby that joins must not take the partition from a worker whose job is running.
+                "partition.assignment.strategy": "cooperative-sticky",
+                # After a kill -9 the group waits this long for the dead member before its job is begun again.
+                "session.timeout.ms": 6000,
+                "heartbeat.interval.ms": 2000,
+            }
+        )
+        self._consumer.subscribe([physical_name(kafka, TRAINING_REQUESTS.name)], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+
+    def next(self, timeout_s: float) -> Message | None:
+        """Return the next request, or None when none came in time. Raises UnavailableError when the topic cannot be read."""
+        if self._paused:
+            self._consumer.resume(self._assignment())
+            self._paused = False
+        message = self._waiting.popleft() if self._waiting else self._poll(timeout_s)
+        if message is not None:
+            self._consumer.pause(self._assignment())
+            self._paused = True
+        return message
+
+    def keep_membership(self) -> None:
+        """Poll without taking anything, so that a long job does not look like a dead worker."""
+        message = self._poll(0.0)
+        if message is not None:  # fetched before the pause, or of a partition that was just assigned
+            self._waiting.append(message)
+
+    def holds(self, message: Message) -> bool:
+        """Return whether the message's partition is still this worker's."""
+        return (str(message.topic()), int(message.partition() or 0)) in self._held
+
+    def commit(self, message: Message) -> None:
+        """Mark a request as done. A failure is logged: the request will come again, and then its outcome is sent again."""
+        try:
+            self._consumer.commit(message=message, asynchronous=False)
+        except KafkaException as error:
+            _log.warning("offset %s of %r was not committed: %s", message.offset(), message.topic(), error.args[0].str())
+
+    def close(self) -> None:
+        """Leave the group without committing anything."""
+        self._consumer.close()
+
+    def _poll(self, timeout_s: float) -> Message | None:
+        message = self._consumer.poll(timeout_s)
+        if message is None:
+            return None
+        error = message.error()
+        if error is None:
+            return message
+        if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED):
+            raise UnavailableError(f"topic {TRAINING_REQUESTS.name!r} cannot be read: {error.str()}; see `trueloop doctor`")
+        _log.warning("reading %r: %s", TRAINING_REQUESTS.name, error.str())
+        return None
+
+    def _assignment(self) -> list[TopicPartition]:
+        return [TopicPartition(topic, partition) for topic, partition in sorted(self._held)]
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign(partitions)
+        self._held |= {(partition.topic, partition.partition) for partition in partitions}
+        if self._paused and partitions:
+            consumer.pause(partitions)
+        self._on_joined()
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        gone = {(partition.topic, partition.partition) for partition in partitions}
+        self._held -= gone
+        self._waiting = deque(message for message in self._waiting if (message.topic(), message.partition()) not in gone)
+        consumer.incremental_unassign(partitions)
