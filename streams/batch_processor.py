@@ -14,7 +14,7 @@ from trueloop.adapters.delivery import Outgoing
 from trueloop.adapters.faust_batch import Batch, StateTable
 from trueloop.adapters.faust_batch.batch import RawRecord
 from trueloop.adapters.kafka import physical_name
-from trueloop.errors import DecodeError, UnavailableError
+from trueloop.errors import ConfigurationError, DecodeError, UnavailableError
 from trueloop.events import Event
 from trueloop.processors.processor import Context, Processor
 from trueloop.rejection import Rejection, RejectReason
@@ -95,17 +95,19 @@ class BatchProcessor:
         if run.touched:
             if lane.view is None:
                 raise TypeError(f"processor {self._processor.name!r} touches summaries but has no view")
-            await self._publish(run, lane.view.summarise(tuple(run.touched), now=self.resources.clock(), context=context))
+            too_large = await self._publish(run, lane.view.summarise(tuple(run.touched), now=run.now, context=context))
+            if too_large is not None:
+                raise ConfigurationError(f"a summary of processor {self._processor.name!r} cannot be published: {too_large.message}")
         return run
 
     async def _step(self, run: BatchRun, record: RawRecord, event: Event, context: Context, lane: Lane, *, retried: bool) -> None:
         processor = self._processor
         key = processor.key(event) if processor.key else None
         state = None if key is None else lane.get(key)
-        step = processor.step(state, event, source=run.source(record), now=self.resources.clock(), final=retried, context=context)
+        step = processor.step(state, event, source=run.source(record), now=run.now, final=retried, context=context)
         if step.outcome not in processor.outcomes or (step.retry and retried):
             raise ValueError(f"processor {processor.name!r} returned outcome {step.outcome!r}, retry {step.retry} on final {retried}; see Step")
-        too_large = await self._publish(run, step.out)
+        too_large = await self._publish(run, step.out) if step.out else None
         if too_large is not None:
             run.count(RejectReason.TOO_LARGE.value)
             run.reject(record, too_large)
@@ -113,7 +115,8 @@ class BatchProcessor:
         run.count(step.outcome)
         if key is not None:
             lane.put(key, step.state)
-        run.touched |= dict.fromkeys(step.touched)
+        if step.touched:
+            run.touched |= dict.fromkeys(step.touched)
         if step.rejection is not None:
             run.reject(record, step.rejection)
         if step.retry:

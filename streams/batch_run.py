@@ -28,7 +28,7 @@ class BatchRun:
         self._topic = topic
         self._partition = batch.partition
         self._retried = retried
-        self._now = now
+        self.now = now
         self.outgoing: list[Outgoing] = []
         self.touched: dict[str, None] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -54,14 +54,14 @@ class BatchRun:
 
     def retry(self, record: RawRecord) -> None:
         """Add a record to the retry topic. It stays in its partition, because there is its state."""
-        due = int(self._now.timestamp() * 1000) + RETRY_GRACE_MS
+        due = int(self.now.timestamp() * 1000) + RETRY_GRACE_MS
         headers = (*self._past(record).headers(), (NOT_BEFORE, b"%d" % due))
         self.outgoing.append(Outgoing(physical_name(self._kafka, self._topic.retry), record.key, record.value, headers, self._partition))
 
     def _past(self, record: RawRecord) -> History:
         """Return how often the record failed before. Its own place is what was read: only our retry topic may speak of another one."""
         source, past = self.source(record), history(record.headers)
-        return History(source.topic, source.partition, source.offset, past.attempt if past else 1, past.first_failed_at if past else self._now)
+        return History(source.topic, source.partition, source.offset, past.attempt if past else 1, past.first_failed_at if past else self.now)
 
 
 def due_ms(batch: Batch) -> int:

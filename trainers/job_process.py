@@ -23,15 +23,12 @@ from trueloop.config import Settings
 from trueloop.errors import UnavailableError
 from trueloop.events import TrainingRequest
 
-_AHEAD = ("torch", "transformers", "trl", "trueloop.trainers.dpo", "trueloop.trainers.sft", "trueloop.trainers.evaluation", "trueloop.trainers.generate")
-_LAZY = (
-    ("transformers", "AutoModelForCausalLM"),
-    ("transformers", "AutoTokenizer"),
-    ("transformers", "LlamaForCausalLM"),
-    ("transformers", "DynamicCache"),
-    ("trl", "DPOTrainer"),
-    ("trl", "SFTTrainer"),
-)
+_AHEAD = ("torch", "datasets", "trueloop.trainers.dpo", "trueloop.trainers.sft", "trueloop.trainers.evaluation", "trueloop.trainers.generate")
+_PARTS = {
+    "transformers": ("AutoModelForCausalLM", "AutoTokenizer", "DynamicCache", "LlamaForCausalLM", "TrainerCallback"),
+    "trl": ("DPOConfig", "DPOTrainer", "SFTConfig", "SFTTrainer"),
+}
+"""What transformers and trl import on first use."""
 
 _log = logging.getLogger(__name__)
 
@@ -105,5 +102,7 @@ def _receive(pipe: Connection, requests: "queue.SimpleQueue[TrainingRequest]") -
 def _import_ahead() -> None:
     for name in _AHEAD:
         importlib.import_module(name)
-    for name, attribute in _LAZY:  # transformers and trl import their parts on first use
-        getattr(importlib.import_module(name), attribute)
+    for name, attributes in _PARTS.items():
+        module = importlib.import_module(name)
+        for attribute in attributes:
+            getattr(module, attribute)

@@ -1,4 +1,4 @@
-"""A Llama of 0.7 M parameters, trained from nothing on (messages, completion) pairs: the base model of the demo and of the tests.
+"""A Llama of 0.6 M parameters, trained from nothing on (messages, completion) pairs: the base model of the demo and of the tests.
 
 Reduced against a real pre-training: no packing, the loss is on completions only (prompts hold random amounts that nothing can
 predict), float32 on the CPU. The tokenizer is a byte-level BPE without merges whose vocabulary holds the frequent words of the
@@ -34,23 +34,27 @@ CHAT_TEMPLATE = (
 SPECIAL_TOKENS = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
 _WORDS = r" ?\$\d{1,2}(?=\.\d\d)|\.\d\d(?!\d)| ?[A-Za-z]+| ?\d{1,3}|\n| ?[^\sA-Za-z0-9]+|\s+"
 
+_ROPE_THETA = 100.0  # high frequencies, so that neighbouring positions differ clearly
+_LOOK_BACK_HEADS = 3
+_LOOK_BACK_SHARPNESS = 4.0  # squared and over sqrt(head size): the wanted distance scores some 3 nats above its neighbours
+
 
 class Config(BaseModel):
-    """Size and schedule. The defaults are the demo's: 0.7 M parameters, about 100 s on two cores."""
+    """Size and schedule. The defaults are the demo's: 0.6 M parameters, about 60 s on two free cores."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     output_dir: Path
     hidden_size: int = Field(default=128, ge=16, le=1024)
-    layers: int = Field(default=4, ge=1, le=24)
+    layers: int = Field(default=3, ge=1, le=24)
     heads: int = Field(default=4, ge=1, le=16)
     intermediate_size: int = Field(default=256, ge=16, le=4096)
     max_length_tokens: int = Field(default=512, ge=32, le=8192)
     max_words: int = Field(default=4096, ge=0, le=65536, description="whole words kept in the vocabulary, most frequent first")
-    batch_size: int = Field(default=64, ge=1, le=4096)
-    steps: int = Field(default=1200, ge=1)
-    warmup_steps: int = Field(default=50, ge=0)
-    learning_rate: float = Field(default=2e-3, gt=0, lt=1)
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    steps: int = Field(default=400, ge=1)
+    warmup_steps: int = Field(default=20, ge=0)
+    learning_rate: float = Field(default=3e-3, gt=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0, lt=1)
     threads: int = Field(default=2, ge=1, le=256)
     seed: int = Field(default=0, ge=0)
@@ -138,7 +142,7 @@ def _encode(tokenizer: "PreTrainedTokenizerFast", corpus: Sequence[Example], lim
 def _build_model(config: Config, tokenizer: "PreTrainedTokenizerFast") -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    return LlamaForCausalLM(
+    model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=config.hidden_size,
@@ -148,11 +152,44 @@ def _build_model(config: Config, tokenizer: "PreTrainedTokenizerFast") -> Any:
             num_key_value_heads=config.heads,
             max_position_embeddings=config.max_length_tokens,
             tie_word_embeddings=True,
+            initializer_range=0.05,
+            attention_bias=True,
+            rope_parameters={"rope_type": "default", "rope_theta": _ROPE_THETA},
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+    _prepare_for_copying(model)
+    return model
+
+
+def _prepare_for_copying(model: Any) -> None:
+    """Start from weights that make copying easy to find: learnt in about 200 steps instead of not within 1000 (measured).
+
+    Two parts. Values pass through each attention layer unchanged: value and output projections are each other's transpose
+    ("mimetic initialization", Trockman & Kolter 2023, arXiv:2305.09828, here with a plus sign). And the first heads of the first
+    layer look 1, 2 and 3 tokens back: their query and key are constant biases, which rotary embedding turns into attention by
+    distance. The second layer can then match "the amount after these words". All of it stays trainable.
+    """
+    import torch
+
+    attention = model.model.layers[0].self_attn
+    size = attention.head_dim
+    heads = model.config.num_attention_heads
+    angles = _ROPE_THETA ** (-torch.arange(0, size, 2, dtype=torch.float32) / size)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            rotation, _ = torch.linalg.qr(torch.randn(heads * size, heads * size))
+            layer.self_attn.v_proj.weight.copy_(rotation)
+            layer.self_attn.o_proj.weight.copy_(rotation.T)
+        for head in range(min(_LOOK_BACK_HEADS, heads - 1)):
+            rows = slice(head * size, (head + 1) * size)
+            attention.q_proj.weight[rows] = 0.0
+            attention.k_proj.weight[rows] = 0.0
+            attention.k_proj.bias[rows] = _LOOK_BACK_SHARPNESS * torch.cat([torch.ones(size // 2), torch.zeros(size // 2)])
+            turn = (head + 1) * angles
+            attention.q_proj.bias[rows] = _LOOK_BACK_SHARPNESS * torch.cat([turn.cos(), -turn.sin()])
 
 
 def _fit(
@@ -179,7 +216,7 @@ def _fit(
         optimizer.step()
         schedule.step()
         tokens += read
-        losses.append(float(loss.detach()))
+        losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise ValueError(f"loss is {losses[-1]!r} at step {step}; expected a finite number: lower learning_rate ({config.learning_rate})")
         if progress is not None and (step % 50 == 0 or step == config.steps):

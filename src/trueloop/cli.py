@@ -60,7 +60,7 @@ COMMANDS: dict[str, _Entry] = {
     "emit": _Entry(_SEND, "trueloop.commands.emit:app", "Send traces, labels or appeals from a JSON-lines file."),
     "replay": _Entry(_SEND, "trueloop.commands.replay:replay", "Send a public data set through the loop, with its human labels."),
     "dlq": _Entry(_LOOK, "trueloop.commands.dead_letters:app", "List, show and replay dead letters."),
-    "sql": _Entry(_LOOK, "trueloop.adapters.clickhouse.sql_command:sql", "Ask ClickHouse."),
+    "sql": _Entry(_LOOK, "trueloop.commands.sql:sql", "Ask ClickHouse."),
 }
 
 
@@ -85,7 +85,8 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that `args` name; a misspelt one gets a suggestion."""
-        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[arg-type]  # names only: they are what suggestions are made from
+        names: Any = dict.fromkeys(COMMANDS)  # names only: they are what suggestions are made from
+        self.commands = names
         return super().resolve_command(ctx, args)
 
 

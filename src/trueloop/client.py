@@ -8,7 +8,6 @@ client.appeal(trace_id, text="That is not what I paid.")
 import atexit
 import logging
 import uuid
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -94,7 +93,8 @@ class Client:
                 return Emitter(found, delivery_timeout_s=delivery_timeout_s)
 
         self._outbox = Outbox(connect, max_events=max_events, max_chars=max_chars)
-        self._at_exit = _close_at_exit(self)
+        # The outbox and not the client: a client that nobody holds any more may still have events to deliver.
+        atexit.register(self._outbox.close, exit_timeout_s)
 
     def trace(
         self,
@@ -203,7 +203,7 @@ class Client:
 
     def close(self, timeout_s: float | None = None) -> int:
         """Flush and stop; return how many events were left behind. A closed client drops what it is given."""
-        atexit.unregister(self._at_exit)
+        atexit.unregister(self._outbox.close)
         return self._outbox.close(self._exit_timeout_s if timeout_s is None else timeout_s)
 
     def __enter__(self) -> "Client":
@@ -230,19 +230,6 @@ class Client:
             raise error
         logger.warning("dropped %s (%s): %s", kind, drop.value, error)
         return False
-
-
-def _close_at_exit(client: Client) -> Callable[[], None]:
-    """Register the closing of `client` at Python's exit, without keeping it alive until then."""
-    reference = weakref.ref(client)
-
-    def close() -> None:
-        alive = reference()
-        if alive is not None:
-            alive.close()
-
-    atexit.register(close)
-    return close
 
 
 def _consent(value: Consent | str) -> Consent:

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from trueloop.schemas import schema_text
 
 from tests.factories import example
 from trueloop import topics
 from trueloop.adapters.clickhouse import ddl
 from trueloop.adapters.clickhouse.columns import arrow_column, arrow_type, columns_of
 from trueloop.events.avro import schema_file
-from trueloop.schemas import schema_text
 from trueloop.topics import Topic
 
 OPERATOR_FILES = Path(__file__).parents[2] / "ops" / "clickhouse"

@@ -168,7 +168,7 @@ def test_every_event_reads_back_equal(house: House):
     house.publisher.publish(event for events in wanted.values() for event in events)
     house.start()
     counts = "+".join(f"(SELECT count() FROM {topic.table})" for topic in topics.ALL)
-    until(lambda: house.one(f"SELECT {counts}") == 2 * len(topics.ALL), "all events are rows")
+    until(lambda: house.one(f"SELECT {counts}") == 2 * len(topics.ALL), "all events are rows", 15)
     for topic, events in wanted.items():
         names = list(topic.event.model_fields)
         columns = ", ".join(f"`{name}`" for name in names)
@@ -184,7 +184,7 @@ def test_every_event_reads_back_equal(house: House):
 
 
 def test_kill_nine_doubles_nothing_and_loses_nothing(house: House):
-    total = 24_000
+    total = 16_000
     engine = house.open_engine()
     for table in ("drift_observations", "traces"):  # so that a merge cannot hide a row that is there twice
         engine.execute(f"ALTER TABLE {table} MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1")
@@ -202,7 +202,7 @@ def test_kill_nine_doubles_nothing_and_loses_nothing(house: House):
     producing = threading.Thread(target=produce)
     producing.start()
     kills = 0
-    for share in (0.0, 0.02, 0.2, 0.45, 0.8):
+    for share in (0.0, 0.1, 0.4, 0.8):
         house.start()
         until(lambda share=share: house.one("SELECT count() FROM drift_observations") >= share * total, f"{share:.0%} of the rows are in")
         assert house.end(signal.SIGKILL) == -signal.SIGKILL
@@ -212,7 +212,7 @@ def test_kill_nine_doubles_nothing_and_loses_nothing(house: House):
     house.start()
     until(lambda: house.one("SELECT uniqExact(event_id) FROM drift_observations") == total, "all rows are in")
     until(lambda: house.one("SELECT uniqExact(event_id) FROM traces") == total // 20, "all traces are in")
-    assert kills == 5
+    assert kills == 4
     assert house.query("SELECT count(), uniqExact(_partition, _offset) FROM drift_observations") == [(total, total)]
     assert house.query("SELECT count(), uniqExact(_partition, _offset) FROM traces") == [(total // 20, total // 20)]
 
@@ -294,9 +294,10 @@ def test_views_are_exact_in_the_face_of_duplicates_and_new_versions(house: House
     house.publisher.publish([*once, rejected, example(Trace, event_id="last")])  # everything again, after other events
     until(lambda: house.one("SELECT count() FROM traces") == 1, "all rows are in")
     until(lambda: house.one("SELECT max(_offset) FROM labels") >= 13, "all labels are in")
-    for partition, offset in house.query("SELECT _partition, _offset FROM labels WHERE event_id = 'l7'"):
-        refused = DeadLetter("labels", partition, offset, b"task-1", b"x", RejectReason.OFF_SCALE, "value 9", "collection", START).record()
-        house.send_raw("labels.dead-letters", *refused)
+    for message in read_to_end(house.kafka, "labels"):
+        if house.codec.decode(topics.LABELS, message.value()).event_id == rejected.event_id:
+            letter = DeadLetter("labels", message.partition(), message.offset(), b"task-1", b"x", RejectReason.OFF_SCALE, "value 9", "collection", START)
+            house.send_raw("labels.dead-letters", *letter.record())
     until(lambda: house.one("SELECT count() FROM v_dead_letters") == 2, "the dead letters are in")
     assert house.query("SELECT label_id FROM v_labels WHERE counts ORDER BY label_id") == [("l2",), ("l5",)]
     queue = house.query("SELECT task_id, status, labels_received, labels_needed FROM v_review_queue ORDER BY task_id")
@@ -388,7 +389,7 @@ def test_while_clickhouse_is_away_nothing_is_lost(house: House):
 def test_sinks_of_a_group_share_the_partitions_of_a_server(house: House, tmp_path: Path):
     import clickhouse_connect
 
-    server = ServerEngine(clickhouse_connect.get_client(f"chdb://{tmp_path / 'server'}"), "trueloop")
+    server = ServerEngine(clickhouse_connect.get_client(dsn=f"chdb://{tmp_path / 'server'}"), "trueloop")
     assert ensure_schema(server)
     assert not ensure_schema(server)
     house.publisher.publish(distinct(Trace, 300, "before"))

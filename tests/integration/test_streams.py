@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from trueloop.streams.shell import group_of, needed_topics
@@ -33,6 +34,9 @@ from trueloop.topics import PhysicalTopic, Topic
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 25.0
+DOCUMENT = {"id": "test", "version": 1}
+DIMENSION = {"name": "tone", "description": "Kind.", "scale": {"min": 0, "max": 1}}
+SECTIONS = {"sampling": {"rate": 1.0}, "gate": {"dimensions": [{"dimension": "tone", "evaluator": "check:test"}]}}
 SECRET = "words of a user that belong in no log"
 
 
@@ -104,7 +108,9 @@ class Stage:
         ends = [self._consumer.get_watermark_offsets(TopicPartition(name, number), timeout=5)[1] for number in partitions]
         found = self._consumer.committed([TopicPartition(name, number) for number in partitions], timeout=5)
         import os
-        if os.environ.get("DBG"): print([p.offset for p in found], ends, flush=True)
+
+        if os.environ.get("DBG"):
+            print([p.offset for p in found], ends, flush=True)
         return sum(ends) > 0 and [max(place.offset, 0) for place in found] == ends
 
     def stop(self) -> None:
@@ -171,6 +177,10 @@ def test_every_record_is_counted_once_and_poison_hurts_only_itself(stage: Callab
     assert all(letter.value == originals[letter.partition, letter.offset] for letter in letters)
     assert all(letter.topic == "traces" and letter.consumer == "count" and letter.attempt == 1 for letter in letters)
     assert len(read_events(count.kafka, count.codec, topics.APPEALS)) == len(good)
+    by_murmur2 = DefaultPartitioner()
+    keys = {m.key(): m.partition() for m in read_to_end(count.kafka, topics.APPEALS.name)}
+    assert keys == {key: by_murmur2(key, range(topics.KEYED), range(topics.KEYED)) for key in keys}, "our producers and Faust place keys differently"
+    assert len(keys) == len(good)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(10) == 0
     log = count.log.read_text()
@@ -179,23 +189,36 @@ def test_every_record_is_counted_once_and_poison_hurts_only_itself(stage: Callab
     assert SECRET not in log
 
 
-def test_kill_9_under_load_loses_nothing_and_doubles_nothing(stage: Callable[[str], Stage]) -> None:
-    count = stage("count")
-    events = [trace(index) for index in range(12_000)]
-    payloads = [(count.codec.encode(topics.TRACES, event), event.slices["key"].encode()) for event in events]
-    rng = random.Random(7)
+def under_load(stage: Stage, events: list[Trace]) -> threading.Thread:
+    """Send traces at some 1,500 a second, in a thread."""
+    payloads = [(stage.codec.encode(topics.TRACES, event), event.slices["key"].encode()) for event in events]
 
     def load() -> None:
         for index, (value, key) in enumerate(payloads):
-            count.send(topics.TRACES, value, key)
+            stage.send(topics.TRACES, value, key)
             if index % 40 == 39:
-                count.producer.poll(0)
+                stage.producer.poll(0)
                 time.sleep(0.025)
-        count.producer.flush()
+        stage.producer.flush()
 
-    worker = count.start()
     producing = threading.Thread(target=load)
     producing.start()
+    return producing
+
+
+def assert_all_arrived(stage: Stage, events: list[Trace]) -> None:
+    wait_for(lambda: stage.committed(topics.TRACES), "everything is committed")
+    assert {key: state.ids for key, state in stage.states().items()} == {
+        f"k-{k}": {e.event_id for e in events if e.slices["key"] == f"k-{k}"} for k in range(23)
+    }
+
+
+def test_kill_9_under_load_loses_nothing_and_doubles_nothing(stage: Callable[[str], Stage]) -> None:
+    count = stage("count")
+    events = [trace(index) for index in range(12_000)]
+    rng = random.Random(7)
+    worker = count.start()
+    producing = under_load(count, events)
     for _ in range(4):
         end = time.monotonic() + rng.uniform(0.1, 0.9)
         wait_for(lambda end=end: time.monotonic() > end, "the moment to kill")
@@ -203,15 +226,26 @@ def test_kill_9_under_load_loses_nothing_and_doubles_nothing(stage: Callable[[st
         worker.wait()
         worker = count.start()
     producing.join()
-    wait_for(lambda: count.committed(topics.TRACES), "everything is committed")
-    assert {key: state.ids for key, state in count.states().items()} == {
-        f"k-{k}": {e.event_id for e in events if e.slices["key"] == f"k-{k}"} for k in range(23)
-    }
+    assert_all_arrived(count, events)
     assert {e.trace_id for e in read_events(count.kafka, count.codec, topics.APPEALS)} == {e.trace_id for e in events}
     totals: dict[str, int] = {}
     for told in read_events(count.kafka, count.codec, topics.DRIFT_OBSERVATIONS):
         totals[told.series_id] = max(totals.get(told.series_id, 0), int(told.trace_id))
     assert sum(totals.values()) == len(events), "a view that was rebuilt after a crash tells another total"
+
+
+def test_partitions_move_between_workers_with_their_state(stage: Callable[[str], Stage]) -> None:
+    count = stage("count")
+    events = [trace(index) for index in range(6000)]
+    first = count.start(None)
+    producing = under_load(count, events)
+    second = count.start(None)
+    wait_for(lambda: count.log.read_text().count("Recovery complete") >= 3, "the partitions were divided anew")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(15) == 0
+    producing.join()
+    assert_all_arrived(count, events)
+    assert second.poll() is None
 
 
 def test_a_step_that_fails_stops_the_worker_without_acknowledging_or_quoting(stage: Callable[[str], Stage]) -> None:
@@ -261,13 +295,10 @@ def test_a_policy_is_in_force_for_what_is_produced_after_its_publication(stage: 
     publisher = Publisher(governed.kafka, governed.codec)
     publisher.publish([trace(1)])
     wait_for(lambda: governed.committed(topics.TRACES), "the trace without policy is seen")
-    documents = {"id": "test", "version": 1}
-    dimension = {"name": "tone", "description": "Kind.", "scale": {"min": 0, "max": 1}}
-    rubric = Rubric.model_validate(documents | {"title": "Test", "statement": "Be kind.", "dimensions": [dimension]})
-    gate = {"dimensions": [{"dimension": "tone", "evaluator": "check:test"}]}
-    policy = Policy.model_validate(documents | {"application": trace(1).application, "rubric": documents, "sampling": {"rate": 1.0}, "gate": gate})
+    rubric = Rubric.model_validate(DOCUMENT | {"title": "Test", "statement": "Be kind.", "dimensions": [DIMENSION]})
+    policy = Policy.model_validate(DOCUMENT | SECTIONS | {"application": trace(1).application, "rubric": DOCUMENT})
     # A policy whose rubric is missing must not keep the others out of force.
-    orphan = Policy.model_validate(documents | {"version": 2, "application": "other", "rubric": documents | {"version": 9}, "sampling": {"rate": 1.0}, "gate": gate})
+    orphan = Policy.model_validate(DOCUMENT | SECTIONS | {"version": 2, "application": "other", "rubric": {"id": "missing", "version": 9}})
     for event in (policy_event(orphan, START), rubric_event(rubric, START), policy_event(policy, START), trace(2)):
         publisher.publish([event])
     wait_for(lambda: governed.committed(topics.TRACES), "the trace after the policy is seen")

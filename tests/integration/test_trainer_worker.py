@@ -17,7 +17,7 @@ import pytest
 from confluent_kafka import Producer
 
 from trueloop.adapters.kafka import Publisher, producer_config, read_events, read_to_end
-from trueloop.adapters.kafka_admin import ensure_topics
+from trueloop.adapters.kafka_admin import TopicWatcher, ensure_topics
 from trueloop.adapters.model_store import ModelStore, StoredCheckpoint
 from trueloop.adapters.publication import Documents
 from trueloop.adapters.registry import connect
@@ -52,14 +52,14 @@ E = TypeVar("E", bound=Event)
 APPLICATION = "billing-support"
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 N_PAIRS, N_ITEMS = 12, 10
-SHORT = {"epochs": 1, "batch_size": 4}
-LONG = {"epochs": 100, "batch_size": 1}
-"""A thousand steps and more: time enough to be killed in."""
+SHORT = {"epochs": 1, "batch_size": 4, "threads": 1}
+LONG = {"epochs": 50, "batch_size": 1, "threads": 1}
+"""Hundreds of steps: time enough to be killed in."""
 CALLED_OFF_S = 3.0
 """A worker that is asked to stop in a job is gone within this: it waits for nothing that the job does."""
 
 
-def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 180.0) -> Any:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         found = condition()
@@ -194,12 +194,21 @@ def make_base(store: ModelStore, folder: Path, seed: int = 0) -> StoredCheckpoin
     return store.put(folder, {"name": f"base-{seed}"})
 
 
+def topics_serve(settings: Settings) -> bool:
+    try:
+        return {topic.name for topic in physical()} <= {topic.name for topic in TopicWatcher(settings.kafka).observe()}
+    except UnavailableError:
+        return False
+
+
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     folder = tmp_path_factory.mktemp("trainer")
     with EmbeddedRuntime(folder):
         settings = load_settings(state_dir=folder)
         ensure_topics(settings.kafka, physical())
+        # The broker learns of a topic from the controller, a moment after the controller has made it.
+        wait_for(lambda: topics_serve(settings), "topics")
         publisher = Publisher(settings.kafka, connect(settings.registry))
         documents = Documents(settings)
         documents.publish_rubric(RUBRIC, NOW)

@@ -174,9 +174,13 @@ def test_a_full_buffer_drops_the_newest_and_counts_them(client: Client, transpor
 def test_a_full_buffer_raises_when_asked_for(transport: FakeTransport) -> None:
     transport.away = True
     client = Client("billing", raise_errors=True, connect=lambda: transport, max_events=1, exit_timeout_s=0.0)
-    with pytest.raises(BufferError, match="is the broker up"):
+
+    def fill() -> None:
         for _ in range(5):
             client.trace(PROMPT, "a", "m1")
+
+    with pytest.raises(BufferError, match="is the broker up"):
+        fill()
     client.close()
 
 

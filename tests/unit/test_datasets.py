@@ -109,6 +109,13 @@ def test_rows_for_dpo() -> None:
     assert (row["weight"], row["margin"]) == (0.5, 0.25)
 
 
+def test_rows_that_a_trainer_would_refuse_are_not_written() -> None:
+    dataset = build_pairs_dataset([pair("a", "1", chosen="same", rejected="same"), pair("b", "2", chosen=" ", rejected="text")], SELECTION)
+
+    assert len(list(preference_rows(dataset))) == 1
+    assert [row["completion"][0]["content"] for row in demonstration_rows(dataset)] == ["same"]
+
+
 def test_rewrites_teach_alone_and_equal_demonstrations_once() -> None:
     dataset = build_pairs_dataset(
         [

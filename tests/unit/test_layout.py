@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+
 from tests.unit import layout_rules as rules
 
 ROOT = Path(__file__).parents[2]

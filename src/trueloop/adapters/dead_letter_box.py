@@ -7,6 +7,7 @@ What was sent back is remembered in the dead-letter topic itself, by a record wi
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -78,7 +79,7 @@ class DeadLetterBox:
     def replay(self, topic: Topic, cases: Iterable[Case], now: datetime | None = None) -> int:
         """Send the original bytes of cases back to the original topic under the original key, then mark them; return their number.
 
-        The record carries its history, so that a letter that is refused again counts one attempt more. Mark follows effect: when this is
+        The record carries its history: refused again, it counts one attempt more, as of when it first failed. Mark follows effect: when this is
         killed in between, the letter is sent twice, which every reader tolerates.
 
         Raises ConfigurationError when a letter does not hold the original bytes because they were too large, UnavailableError when
@@ -94,7 +95,7 @@ class DeadLetterBox:
         moment = now or datetime.now(UTC)
         for case in chosen:
             letter = case.last
-            attempt = max(one.attempt for one in case.letters)
+            attempt = max(one.attempt for one in case.letters) + 1
             past = History(topic.name, case.partition, case.offset, attempt, case.letters[0].first_failed_at)
             self._send([(topic.name, letter.key, letter.value, past.headers())])
             mark = (*past.headers(), (REPLAYED_AT, moment.isoformat().encode()))
@@ -125,7 +126,8 @@ def _marker(headers: Headers) -> tuple[int, int, datetime] | None:
 
 
 def _headers(message: Message) -> list[tuple[str, bytes]]:
-    return [(name, value if isinstance(value, bytes) else str(value or "").encode()) for name, value in message.headers() or ()]
+    found: Any = message.headers() or ()  # confluent-kafka types them as str | list | dict; received ones are a list of pairs
+    return [(name, value if isinstance(value, bytes) else str(value or "").encode()) for name, value in found]
 
 
 def _raw(data: str | bytes | None) -> bytes | None:

@@ -12,6 +12,8 @@ from trueloop.errors import UnavailableError
 
 DELIVERY_TIMEOUT_S = 60.0
 """Longer than a broker takes to restart or to hand over its partitions (4 to 12 s), short enough that an operator sees a worker fail."""
+MISSING_TOPIC_MS = 5000
+"""How long a topic may be unknown: a new one is known everywhere within a second."""
 
 
 class Outgoing(NamedTuple):
@@ -35,7 +37,8 @@ class Delivery:
     @property
     def _producer(self) -> Producer:
         if self._connected is None:
-            self._connected = Producer(producer_config(self._kafka) | {"message.timeout.ms": int(self._timeout_s * 1000)})
+            limits = {"message.timeout.ms": int(self._timeout_s * 1000), "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS}
+            self._connected = Producer(producer_config(self._kafka) | limits)
         return self._connected
 
     async def send(self, records: Sequence[Outgoing]) -> None:

@@ -125,7 +125,7 @@ def _reason(error: ValueError) -> str:
 
 
 def _rule(fault: Any) -> str:
-    return {"missing": "is missing", "extra_forbidden": "is no field of this event"}.get(fault["type"], fault["msg"])
+    return {"missing": "is missing", "extra_forbidden": "is no field of this event"}.get(fault["type"], str(fault["msg"]))
 
 
 def _lines(file: str) -> Iterator[str]:

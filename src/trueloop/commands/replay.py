@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,9 +16,12 @@ from trueloop.errors import ConfigurationError
 from trueloop.replay.formats import FORMATS, Format, format_named
 from trueloop.replay.item import ReplayItem, Target, UnusableRow
 
+if TYPE_CHECKING:
+    from trueloop.commands.replay_run import Summary
+
 
 def replay(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON lines, plain or .gz.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="JSON lines, plain or .gz; one or more.")],
     *,
     format_name: str = typer.Option(..., "--format", "-f", help=f"One of {', '.join(FORMATS)}."),
     application: str = typer.Option(None, "--application", "-a", help="Application of the traces; default: the name of the format's shipped policy."),
@@ -37,10 +40,10 @@ def replay(
 
     \b
     Traces go in where a service's would; then this command consumes
-    `review-queue` like any reviewer's tool and answers the tasks that it knows,
-    finding the blinded candidates by their text. Ids are made of the content,
-    so a second replay changes nothing. Workers have to run: see `trueloop up`.
-    An application without a policy gets the shipped one.
+    `review-queue` like any reviewer's tool and answers its own tasks, finding
+    the blinded candidates by their text. Ids are made of the content: a second
+    replay changes nothing. The workers have to run (`trueloop up`). An
+    application without a policy gets the shipped one.
 
     \b
     Examples:
@@ -52,25 +55,29 @@ def replay(
     chosen = format_named(format_name)
     target = application or chosen.documents
     skipped: dict[str, int] = {}
-    items = list(_items(files, chosen, target, limit, skipped))
-    settings = load_settings()
-    note = _ensure_policy(settings, chosen, target)
-    if note and not as_json:
-        typer.echo(note)
+    items, settings = list(_items(files, chosen, target, limit, skipped)), load_settings()
+    _ensure_policy(settings, chosen, target)
     with progress() as shown:
         summary = ReplayRun(settings, items, speed=speed, wait_s=wait_s, show=shown.show).run()
-    result: dict[str, Any] = {"application": target, "rows_skipped": skipped, **asdict(summary)}
     if as_json:
-        print_json(result)
-        return
+        print_json({"application": target, "rows_skipped": skipped, **asdict(summary)})
+    else:
+        _report(summary, skipped)
+    if chosen.labelled and items and not summary.tasks:
+        raise typer.Exit(_nothing_came())
+
+
+def _nothing_came() -> int:
+    typer.echo("no task came back: do the workers run? see `trueloop status`", err=True)
+    return 1
+
+
+def _report(summary: "Summary", skipped: dict[str, int]) -> None:
     typer.echo(f"{summary.traces} traces sent, {summary.tasks} tasks came back, {summary.labels} labels given in {summary.seconds:.1f} s")
-    if skipped or summary.ambiguous:
-        parts = [f"{count} rows ({reason})" for reason, count in skipped.items()]
-        parts += [f"{summary.ambiguous} tasks (candidates cannot be told apart)"] if summary.ambiguous else []
+    parts = [f"{count} rows ({reason})" for reason, count in skipped.items()]
+    parts += [f"{summary.ambiguous} traces (equal completions cannot be told apart)"] if summary.ambiguous else []
+    if parts:
         typer.echo("passed over: " + ", ".join(parts))
-    if chosen.labelled and not summary.tasks:
-        typer.echo("no task came back: do the workers run? see `trueloop status`", err=True)
-        raise typer.Exit(1)
 
 
 def _items(files: list[Path], chosen: Format, application: str, limit: int | None, skipped: dict[str, int]) -> Iterator[ReplayItem]:
@@ -104,18 +111,18 @@ def _lines(path: Path) -> Iterator[str]:
         raise ConfigurationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}; expected JSON lines, plain or .gz") from None
 
 
-def _ensure_policy(settings: Settings, chosen: Format, application: str) -> str | None:
-    """Publish the format's shipped rubric and policy for an application that has none; return a sentence about it."""
+def _ensure_policy(settings: Settings, chosen: Format, application: str) -> None:
+    """Publish the format's shipped rubric and policy for an application that has none, and say so."""
     from trueloop.adapters.documents import load_policy, load_rubric
     from trueloop.adapters.publication import Documents
 
     documents = Documents(settings)
     if any(event.application == application for event in documents.policies()):
-        return None
+        return
     now = datetime.now(UTC)
     policy = load_policy(chosen.documents)
     if policy.application != application:
         policy = policy.model_validate(policy.model_dump() | {"id": application, "application": application})
     documents.publish_rubric(load_rubric(chosen.documents), now)
     documents.publish_policy(policy, now)
-    return f"application {application!r} had no policy: published the shipped rubric and policy {chosen.documents!r} for it"
+    typer.echo(f"application {application!r} had no policy: published the shipped rubric and policy {chosen.documents!r} for it", err=True)

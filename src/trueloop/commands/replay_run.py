@@ -20,7 +20,7 @@ _POLL_S = 0.2
 
 @dataclass(slots=True)
 class Summary:
-    """What a replay did."""
+    """What a replay did. `ambiguous` are traces with two equal completions: no verdict on them can be told apart, so none is given."""
 
     traces: int = 0
     tasks: int = 0
@@ -30,7 +30,7 @@ class Summary:
 
 
 class ReplayRun:
-    """Publishes the items' traces and answers the tasks that come of them, until every trace has its task or none came for `wait_s` seconds."""
+    """Publishes the traces and answers the tasks that come of them, until every trace with verdicts has its task or none came for `wait_s` seconds."""
 
     def __init__(self, settings: Settings, items: Sequence[ReplayItem], *, speed: float, wait_s: float, show: Callable[[str], None]) -> None:
         self._settings = settings
@@ -41,7 +41,8 @@ class ReplayRun:
         self._codec = connect(settings.registry)
         self._publisher = Publisher(settings.kafka, self._codec)
         self._answered: set[str] = set()
-        self.summary = Summary()
+        self._awaited = {key for key, item in self._items.items() if not item.ambiguous}
+        self.summary = Summary(ambiguous=len(self._items) - len(self._awaited))
 
     def run(self) -> Summary:
         """Do it. Raises UnavailableError when the broker or the registry is away."""
@@ -59,7 +60,7 @@ class ReplayRun:
 
     def _converse(self, queue: Subscriber, waiting: list[ReplayItem], started: float) -> None:
         quiet_since = time.monotonic()
-        while waiting or (len(self._answered) < len(self._items) and time.monotonic() - quiet_since < self._wait_s):
+        while waiting or (self._awaited and time.monotonic() - quiet_since < self._wait_s):
             self._send_due(waiting, started)
             if self._answer(queue.poll(_POLL_S)) or waiting:
                 quiet_since = time.monotonic()
@@ -79,16 +80,14 @@ class ReplayRun:
 
     def _answer(self, events: Sequence[Event]) -> int:
         """Label those tasks that are of this replay; return their number."""
-        tasks = [event for event in events if isinstance(event, ReviewTask) and event.trace_id in self._items and event.task_id not in self._answered]
+        before = len(self._answered)
         labels: list[Label] = []
         now = datetime.now(UTC)
-        for task in tasks:
-            if task.task_id in self._answered:
-                continue
-            self._answered.add(task.task_id)
-            given = labels_for(task, self._items[task.trace_id], now)
-            self.summary.ambiguous += not given
-            labels.extend(given)
+        for task in events:
+            if isinstance(task, ReviewTask) and task.trace_id in self._items and task.task_id not in self._answered:
+                self._answered.add(task.task_id)
+                self._awaited.discard(task.trace_id)
+                labels.extend(labels_for(task, self._items[task.trace_id], now))
         self.summary.labels += self._publisher.publish(labels)
         self.summary.tasks = len(self._answered)
-        return len(tasks)
+        return self.summary.tasks - before

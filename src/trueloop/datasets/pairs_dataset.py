@@ -58,19 +58,20 @@ def seen_prompts(log: Iterable[PreferencePair]) -> frozenset[str]:
 
 def preference_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
     """Yield a row per pair, in the conversational columns of TRL: prompt, chosen, rejected; beside them the weight (>= 0, 1 is a full
-    pair) and the margin ([0, 1])."""
+    pair) and the margin ([0, 1]). A pair of equal texts teaches nothing and has no row."""
     for pair in dataset.pairs:
-        yield {
-            "prompt": chat_messages(pair.messages),
-            "chosen": [{"role": "assistant", "content": pair.chosen}],
-            "rejected": [{"role": "assistant", "content": pair.rejected}],
-            "weight": pair.weight,
-            "margin": pair.margin,
-        }
+        if pair.chosen != pair.rejected:
+            yield {
+                "prompt": chat_messages(pair.messages),
+                "chosen": [{"role": "assistant", "content": pair.chosen}],
+                "rejected": [{"role": "assistant", "content": pair.rejected}],
+                "weight": pair.weight,
+                "margin": pair.margin,
+            }
 
 
 def demonstration_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
-    """Yield prompt and completion for supervised training, each once.
+    """Yield prompt and completion for supervised training, each once; a blank completion has no row.
 
     A prompt that a reviewer rewrote is taught by its rewrites alone: a chosen completion was only the better of two.
     """
@@ -79,6 +80,6 @@ def demonstration_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
     for pair in dataset.pairs:
         if pair.source is not PairSource.REWRITE and pair.prompt_hash in rewritten:
             continue
-        if (pair.prompt_hash, pair.chosen) not in given:
+        if pair.chosen.strip() and (pair.prompt_hash, pair.chosen) not in given:
             given.add((pair.prompt_hash, pair.chosen))
             yield {"prompt": chat_messages(pair.messages), "completion": [{"role": "assistant", "content": pair.chosen}]}

@@ -5,6 +5,7 @@ A directory belongs to one process. Connections of a process run at the same tim
 
 import json
 import queue
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,7 @@ class EmbeddedEngine:
 
         Raises ConfigurationError without the package chdb, UnavailableError when another process has the directory.
         """
+        self._writing = threading.Lock()
         self._open(directory)
         self._database = database
         self._idle: queue.LifoQueue[Reader] = queue.LifoQueue()
@@ -93,17 +95,20 @@ class EmbeddedEngine:
 
     def execute(self, sql: str) -> None:
         """Run a statement that returns nothing."""
-        _run(self._writer, sql)
+        with self._writing:
+            _run(self._writer, sql)
 
     def rows(self, sql: str) -> list[list[Any]]:
         """Return the rows of a query."""
-        return [json.loads(line) for line in _run(self._writer, sql, "JSONCompactEachRow").bytes().splitlines()]
+        with self._writing:
+            answer = _run(self._writer, sql, "JSONCompactEachRow").bytes()
+        return [json.loads(line) for line in answer.splitlines()]
 
     def insert(self, table: str, data: "pa.Table", token: str) -> None:
         """Insert rows as one part."""
         statement = f"INSERT INTO {table} ({column_list(data)}) SETTINGS insert_deduplication_token = '{token}'"
         try:
-            with self._writer.send_insert(statement, "ArrowStream") as stream:
+            with self._writing, self._writer.send_insert(statement, "ArrowStream") as stream:
                 stream.append(arrow_stream(data))
                 stream.finish()
         except RuntimeError as error:

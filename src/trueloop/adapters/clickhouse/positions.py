@@ -1,9 +1,10 @@
 """Where the sink continues: the tables themselves say how far they reach, so rows and position can never disagree."""
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from trueloop.adapters.clickhouse import ddl
@@ -14,6 +15,8 @@ from trueloop.config import KafkaSettings
 from trueloop.errors import IntegrityError, UnavailableError
 from trueloop.topics import ALL, physical
 
+RETRY_S = 0.1
+_PASSING = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})
 Partition = tuple[str, int]
 """A topic as the registry names it, and one of its partitions."""
 
@@ -85,9 +88,22 @@ def partitions_of(consumer: Consumer, kafka: KafkaSettings) -> list[Partition]:
 
 
 def _offsets(admin: AdminClient, kafka: KafkaSettings, wanted: Collection[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+    """Return an offset per partition. Partitions that were made just now have no leader for a moment: they are asked again."""
     asked = {TopicPartition(physical_name(kafka, topic), number): spec for topic, number in wanted}
-    try:
-        answers = admin.list_offsets(asked, request_timeout=TIMEOUT_S) if asked else {}
-        return {(tp.topic.removeprefix(kafka.topic_prefix), tp.partition): future.result().offset for tp, future in answers.items()}
-    except KafkaException as error:
-        raise UnavailableError(f"no broker answers at {kafka.bootstrap_servers!r} for offsets: {error.args[0].str()}; see `trueloop doctor`") from None
+    found: dict[Partition, int] = {}
+    deadline = time.monotonic() + TIMEOUT_S
+    while asked:
+        answers = admin.list_offsets(asked, request_timeout=TIMEOUT_S)
+        asked = {}
+        for partition, answer in answers.items():
+            try:
+                found[partition.topic.removeprefix(kafka.topic_prefix), partition.partition] = answer.result().offset
+            except KafkaException as error:
+                if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                    raise UnavailableError(
+                        f"{kafka.bootstrap_servers!r} tells no offsets of {partition.topic!r}: {error.args[0].str()}; see `trueloop doctor`"
+                    ) from None
+                asked[partition] = spec
+        if asked:
+            time.sleep(RETRY_S)
+    return found

@@ -14,9 +14,18 @@ from trueloop.config import KafkaSettings
 BUFFERED_BATCHES = 8
 """Batches that wait for an agent, per topic: the next fetch overlaps with processing, and memory stays bounded."""
 
+BUFFERED_CHANGES = 4096
+
 
 class PromptTableManager(TableManager):  # type: ignore[misc]
     """Starts at once. Faust waits a second for tables to be declared; ours are declared before the app starts."""
+
+    @property
+    def changelog_queue(self) -> Any:
+        """Queue of changelog records during recovery: single records, so it needs more room than the queues of batches."""
+        if self._changelog_queue is None:
+            self._changelog_queue = self.app.FlowControlQueue(maxsize=BUFFERED_CHANGES, clear_on_resume=True)
+        return self._changelog_queue
 
     async def on_start(self) -> None:
         """Recover the tables."""

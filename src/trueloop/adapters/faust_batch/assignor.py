@@ -17,10 +17,10 @@ class SoleAssignor(PartitionAssignor):  # type: ignore[misc]
     def _perform_assignment(self, cluster: Any, member_metadata: Mapping[str, Any]) -> dict[str, Any]:
         clients = {member: self._get_client_metadata(metadata) for member, metadata in member_metadata.items()}
         sole = min(clients, key=lambda member: (not clients[member].assignment.actives, member))
-        assigned: dict[str, Any] = super()._perform_assignment(cluster, {sole: member_metadata[sole]})
+        assigned = super()._perform_assignment(cluster, {sole: member_metadata[sole]})
         self._update_member_urls(clients)
         others = {member: ClientAssignment(actives={}, standbys={}) for member in clients if member != sole}
-        return assigned | self._protocol_assignments(others, {}, {}, {})
+        return {**assigned, **self._protocol_assignments(others, {}, {}, {})}
 
     @property
     def name(self) -> str:

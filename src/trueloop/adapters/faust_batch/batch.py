@@ -1,16 +1,24 @@
 """What one Faust event carries."""
 
 from collections.abc import Iterator, Sequence
-
-from aiokafka.structs import ConsumerRecord
-
-RawRecord = ConsumerRecord[bytes, bytes]
-"""A record as it was read: key, value, headers, offset, timestamp (milliseconds)."""
+from typing import Protocol
 
 MAX_BATCH_RECORDS = 500
 """Enough to make Faust's cost per event vanish (below 1 µs per record), few enough that a crash repeats little."""
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 """Keys and values of one batch: records may be 2 MiB each, and a worker buffers several batches of each partition."""
+
+
+class RawRecord(Protocol):
+    """A record as it was read (aiokafka's ConsumerRecord, which is not copied)."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    offset: int
+    timestamp: int
+    """By the producer's clock or the broker's, milliseconds since the epoch."""
+    timestamp_type: int
 
 
 class Batch:

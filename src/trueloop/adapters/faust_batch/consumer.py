@@ -28,10 +28,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Sequence[RawRecord]]]:
         """Fetch once; yield what came per partition.
 
-        The generation is noted before the fetch: records that a rebalance overtook are given back by seeking to the committed offsets.
+        The generation is noted when the fetch has returned, as Faust does: one that began before a rebalance returns records of the new
+        assignment, and passing those over would leave a hole. What a rebalance overtakes later is given back.
         """
-        generation = self.app.consumer_generation_id
         records, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
         for tp, fetched in records.items():

@@ -1,0 +1,74 @@
+"""Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290, equation 7) with TRL's DPOTrainer.
+
+Rows: prompt (messages), chosen and rejected (text, or messages as TRL has them); other columns, a pair's weight among them, are left out,
+because TRL's loss has no weights. The reference model is the checkpoint that the job starts from.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from trueloop.trainers.report import (
+    DatasetError,
+    JobConfig,
+    Progress,
+    TrainingReport,
+    completion,
+    conversation,
+    finish,
+    load_checkpoint,
+    prepare,
+    read_rows,
+    trainer_arguments,
+    watch,
+)
+
+
+class Config(JobConfig):
+    """Settings of a DPO job. The defaults are those of the demo's model; a model of billions of parameters wants about 1e-6."""
+
+    learning_rate: float = Field(default=2e-4, gt=0, lt=1)
+    beta: float = Field(default=0.1, gt=0, le=100, description="how strongly the policy is held to the reference model")
+
+
+def main(config: Config, progress: Progress | None = None) -> TrainingReport:
+    """Train on the pairs and save the policy to `config.output_dir`.
+
+    Raises:
+        ConfigurationError: there is no checkpoint, or it has no chat template.
+        DatasetError: there is no pair, a row is malformed, or chosen and rejected are the same.
+        NonFiniteLossError: training diverged.
+    """
+    started = time.monotonic()
+    rows = _pairs(config.dataset_file)
+    prepare(config)
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    model, tokenizer = load_checkpoint(config.model_dir)
+    reference, _ = load_checkpoint(config.model_dir)
+    watcher = watch(progress)
+    with tempfile.TemporaryDirectory(prefix="trueloop-dpo-") as scratch:
+        trainer = DPOTrainer(
+            model=model,
+            ref_model=reference,
+            args=DPOConfig(beta=config.beta, **trainer_arguments(config, Path(scratch))),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            callbacks=[watcher],
+        )
+        trainer.train()
+    return finish(trainer, tokenizer, config, watcher.metrics | {"pairs": float(len(rows))}, time.monotonic() - started)
+
+
+def _pairs(path: Path) -> list[dict[str, Any]]:
+    pairs = []
+    for line, row in read_rows(path):
+        chosen, rejected = completion(row, "chosen", line), completion(row, "rejected", line)
+        if chosen == rejected:
+            raise DatasetError(f"line {line}: chosen and rejected are the same; expected two completions, one better: drop the row")
+        pairs.append({"prompt": conversation(row, "prompt", line), "chosen": chosen, "rejected": rejected})
+    return pairs
