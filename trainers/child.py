@@ -24,6 +24,8 @@ class TrainingProcess:
         self._process.start()
         theirs.close()
         self._open = True
+        self.is_warm = False
+        """Whether it has imported what jobs need. What happens before is no fault of a job."""
 
     @property
     def pid(self) -> int | None:
@@ -42,11 +44,14 @@ class TrainingProcess:
     def messages(self, timeout_s: float) -> Iterator[Any]:
         """Yield what it says: waits up to `timeout_s` for the first message, and not for others."""
         while self._open and self._pipe.poll(timeout_s):
+            timeout_s = 0.0
             try:
-                yield self._pipe.recv()
+                message = self._pipe.recv()
             except (EOFError, OSError):
                 self._open = False
-            timeout_s = 0.0
+                continue
+            self.is_warm = self.is_warm or isinstance(message, job_process.Warm)
+            yield message
 
     def kill(self) -> None:
         """End it at once."""
@@ -62,5 +67,5 @@ class TrainingProcess:
         if code is not None and code < 0:
             name = signal.Signals(-code).name
             hint = "; if nobody killed it, the machine ran out of memory: lower the batch size" if -code == signal.SIGKILL else ""
-            return Fault("TrainingProcessKilled", f"the training process ended by {name}{hint}. It was started again for the next job")
-        return Fault("TrainingProcessExited", f"the training process ended with exit code {code}; its log says why. It was started again for the next job")
+            return Fault("TrainingProcessKilled", f"the training process ended by {name}{hint}")
+        return Fault("TrainingProcessExited", f"the training process ended with exit code {code}; its log says why")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-
 from trueloop.trainers.report import (
     DatasetError,
     JobConfig,
@@ -22,6 +21,7 @@ from trueloop.trainers.report import (
     load_checkpoint,
     prepare,
     read_rows,
+    silence,
     trainer_arguments,
     watch,
 )
@@ -46,7 +46,8 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     rows = _pairs(config.dataset_file)
     prepare(config)
     from datasets import Dataset
-    from trl import DPOConfig, DPOTrainer
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
 
     model, tokenizer = load_checkpoint(config.model_dir)
     reference, _ = load_checkpoint(config.model_dir)
@@ -60,6 +61,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
             processing_class=tokenizer,
             callbacks=[watcher],
         )
+        silence(trainer)
         trainer.train()
     return finish(trainer, tokenizer, config, watcher.metrics | {"pairs": float(len(rows))}, time.monotonic() - started)
 

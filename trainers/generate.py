@@ -99,9 +99,9 @@ class _Batch:
         output: list[list[int]] = [[] for _ in noise]
         for step in range(max_new_tokens):
             attention = mask if padded else None
-            logits = self.model(
-                input_ids=ids, attention_mask=attention, position_ids=position, past_key_values=cache, use_cache=True, logits_to_keep=1
-            ).logits[:, -1]
+            logits = self.model(input_ids=ids, attention_mask=attention, position_ids=position, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[
+                :, -1
+            ]
             if step == 0 and self.copies > 1:
                 cache.batch_repeat_interleave(self.copies)
                 logits, mask, position = (part.repeat_interleave(self.copies, 0) for part in (logits, mask, position))

@@ -23,9 +23,9 @@ class LoadedModel:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = AutoModelForCausalLM.from_pretrained(directory, local_files_only=True, trust_remote_code=False, use_safetensors=True)
+        model: Any = AutoModelForCausalLM.from_pretrained(directory, local_files_only=True, trust_remote_code=False, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-        return cls(model.to(torch.device(device)).eval(), tokenizer)
+        return cls(model.to(device).eval(), tokenizer)
 
     def fits(self, messages: Messages, new_tokens: int) -> bool:
         """Return whether prompt and answer fit the model's context, and its chat template takes the prompt (hostile ones need not)."""

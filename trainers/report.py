@@ -185,10 +185,11 @@ def watch(progress: Progress | None) -> Any:
     """Return the callback of transformers that reports each step and ends a run whose loss is not finite."""
     from transformers import TrainerCallback
 
-    class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
+    class Watch(TrainerCallback):
         """Remembers the numbers that were logged last."""
 
-        metrics: dict[str, float] = {}
+        def __init__(self) -> None:
+            self.metrics: dict[str, float] = {}
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
             self.metrics = self.metrics | {key: float(value) for key, value in (logs or {}).items() if isinstance(value, int | float)}
@@ -201,6 +202,13 @@ def watch(progress: Progress | None) -> Any:
                 progress(state.global_step, state.max_steps, {key: self.metrics[key] for key in ("loss", "rewards/accuracies") if key in self.metrics})
 
     return Watch()
+
+
+def silence(trainer: Any) -> None:
+    """Take away the callback that prints the numbers to standard output: a job speaks through `progress`."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
 
 
 def finish(trainer: Any, tokenizer: Any, config: JobConfig, metrics: Mapping[str, float], seconds: float) -> TrainingReport:

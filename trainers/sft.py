@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-
 from trueloop.trainers.report import (
     DatasetError,
     JobConfig,
@@ -21,6 +20,7 @@ from trueloop.trainers.report import (
     load_checkpoint,
     prepare,
     read_rows,
+    silence,
     trainer_arguments,
     watch,
 )
@@ -44,7 +44,8 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     rows = _demonstrations(config.dataset_file)
     prepare(config)
     from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     model, tokenizer = load_checkpoint(config.model_dir)
     watcher = watch(progress)
@@ -56,6 +57,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
             processing_class=tokenizer,
             callbacks=[watcher],
         )
+        silence(trainer)
         trainer.train()
     return finish(trainer, tokenizer, config, watcher.metrics | {"demonstrations": float(len(rows))}, time.monotonic() - started)
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
-
 from trueloop.trainers.report import TrainingReport, checkpoint_sha256, package_versions, write_config
 
 if TYPE_CHECKING:
@@ -65,10 +64,12 @@ def build_tokenizer(texts: Iterable[str], *, max_words: int = 4096, max_length_t
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    split = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    split = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(piece for piece, _ in split.pre_tokenize_str(text))
@@ -133,8 +134,7 @@ def _encode(tokenizer: "PreTrainedTokenizerFast", corpus: Sequence[Example], lim
     for number, (prompt, completion) in enumerate(zip(prompt_ids, completion_ids, strict=True)):
         if len(prompt) + len(completion) > limit:
             raise ValueError(
-                f"corpus example {number} has {len(prompt) + len(completion)} tokens; expected at most {limit}: "
-                "shorten it or raise max_length_tokens"
+                f"corpus example {number} has {len(prompt) + len(completion)} tokens; expected at most {limit}: shorten it or raise max_length_tokens"
             )
     return list(zip(prompt_ids, completion_ids, strict=True))
 
@@ -192,9 +192,7 @@ def _prepare_for_copying(model: Any) -> None:
             attention.q_proj.bias[rows] = _LOOK_BACK_SHARPNESS * torch.cat([turn.cos(), -turn.sin()])
 
 
-def _fit(
-    model: Any, encoded: Sequence[tuple[list[int], list[int]]], config: Config, pad_id: int, progress: Progress | None
-) -> tuple[float, int]:
+def _fit(model: Any, encoded: Sequence[tuple[list[int], list[int]]], config: Config, pad_id: int, progress: Progress | None) -> tuple[float, int]:
     """AdamW with a linear warm-up and a cosine decay to a tenth; returns the mean loss of the last 50 steps and the tokens read."""
     import torch
 

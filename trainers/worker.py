@@ -31,7 +31,7 @@ from trueloop.adapters.delivery import Delivery, Outgoing
 from trueloop.adapters.kafka import Publisher, physical_name
 from trueloop.adapters.registry import connect
 from trueloop.config import Settings, load_settings
-from trueloop.errors import ConfigurationError, DecodeError, UnavailableError
+from trueloop.errors import ConfigurationError, DecodeError, TrainingError, TrueloopError, UnavailableError
 from trueloop.events import Evaluation, Event, JobStatus, TrainingRequest, TrainingResult
 from trueloop.readiness import announce_ready
 from trueloop.topics import TRAINING_REQUESTS
@@ -89,7 +89,11 @@ class Worker:
         self._stopping.set()
 
     def run(self) -> None:
-        """Serve requests until `stop`. Raises UnavailableError when Kafka or the registry do not answer; nothing is lost by that."""
+        """Serve requests until `stop`.
+
+        Raises UnavailableError when Kafka or the registry do not answer, TrainingError when the training process cannot start. Nothing is lost by
+        either: the request is not committed.
+        """
         inbox = RequestInbox(self._settings.kafka, announce_ready)
         try:
             while not self._stopping.is_set():
@@ -135,7 +139,7 @@ class Worker:
         self._files.begin(request.job_id)
         try:
             finished = self._execute(inbox, message, request)
-        except UnavailableError:
+        except TrueloopError:
             self._files.call_off(request.job_id)
             raise
         if finished:
@@ -174,8 +178,12 @@ class Worker:
     def _fault(self, child: TrainingProcess, silent_s: float) -> Fault | None:
         if not child.is_alive:
             # A signal to the whole group may reach the child first: then the worker is stopping, and the job did not fail.
-            return None if self._stopping.wait(0.3) else child.how_it_ended()
-        if silent_s > self._options.silence_timeout_s:
+            if self._stopping.wait(0.3):
+                return None
+            if not child.is_warm:
+                raise TrainingError(f"before it took any job, {child.how_it_ended().message}. Are the packages of trueloop[train] installed as locked?")
+            return child.how_it_ended()
+        if child.is_warm and silent_s > self._options.silence_timeout_s:
             child.kill()
             return Fault("TrainingProcessHung", f"the training process gave no sign of life for {silent_s:.0f} s and was killed; see its log")
         return None
@@ -224,6 +232,7 @@ def run(settings: Settings, options: WorkerOptions | None = None) -> None:
     Raises:
         ConfigurationError: the training packages are not installed.
         UnavailableError: Kafka or the registry do not answer.
+        TrainingError: the training process cannot start.
     """
     missing = [name for name in ("torch", "transformers", "trl") if importlib.util.find_spec(name) is None]
     if missing:

@@ -184,37 +184,38 @@ def test_every_event_reads_back_equal(house: House):
 
 
 def test_kill_nine_doubles_nothing_and_loses_nothing(house: House):
-    total = 16_000
+    per_round, kill_after = 3000, (0, 1, 900, 2500)  # rows of the round that are in when the sink is killed
     engine = house.open_engine()
     for table in ("drift_observations", "traces"):  # so that a merge cannot hide a row that is there twice
         engine.execute(f"ALTER TABLE {table} MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1")
     engine.close()
     failed: list[BaseException] = []
 
-    def produce() -> None:
+    def produce(number: int) -> None:
         try:
-            for index in range(0, total, 2000):
-                events: list[Event] = list(distinct(DriftObservation, 2000, f"d{index}"))
-                house.publisher.publish([*events, *distinct(Trace, 100, f"t{index}")])
+            for index in range(0, per_round, 250):
+                house.publisher.publish([*distinct(DriftObservation, 250, f"d{number}-{index}"), *distinct(Trace, 10, f"t{number}-{index}")])
         except BaseException as error:
             failed.append(error)
 
-    producing = threading.Thread(target=produce)
-    producing.start()
-    kills = 0
-    for share in (0.0, 0.1, 0.4, 0.8):
+    for number, rows in enumerate(kill_after):
         house.start()
-        until(lambda share=share: house.one("SELECT count() FROM drift_observations") >= share * total, f"{share:.0%} of the rows are in")
+        before = house.one("SELECT count() FROM drift_observations")
+        producing = threading.Thread(target=produce, args=(number,))
+        producing.start()
+        until(lambda wanted=before + rows: house.one("SELECT count() FROM drift_observations") >= wanted, f"{rows} rows of round {number} are in")
         assert house.end(signal.SIGKILL) == -signal.SIGKILL
-        kills += 1
-    producing.join()
-    assert not failed
+        producing.join()
+        assert not failed
     house.start()
+    total, traces = per_round * len(kill_after), per_round // 25 * len(kill_after)
     until(lambda: house.one("SELECT uniqExact(event_id) FROM drift_observations") == total, "all rows are in")
-    until(lambda: house.one("SELECT uniqExact(event_id) FROM traces") == total // 20, "all traces are in")
-    assert kills == 4
+    until(lambda: house.one("SELECT uniqExact(event_id) FROM traces") == traces, "all traces are in")
     assert house.query("SELECT count(), uniqExact(_partition, _offset) FROM drift_observations") == [(total, total)]
-    assert house.query("SELECT count(), uniqExact(_partition, _offset) FROM traces") == [(total // 20, total // 20)]
+    assert house.query("SELECT count(), uniqExact(_partition, _offset) FROM traces") == [(traces, traces)]
+    assert house.one("SELECT count() FROM system.parts WHERE table = 'drift_observations' AND active") > len(kill_after), (
+        "the batches were too few to test this"
+    )
 
 
 def test_sigterm_writes_what_is_held_and_ends_well(house: House):

@@ -16,7 +16,7 @@ from faust.stores.memory import Store
 from faust.tables.base import Collection
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
-from faust.transport.consumer import Consumer
+from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as AIOKafkaConsumer
 from faust.types import TP
@@ -44,6 +44,8 @@ OVERRIDDEN: dict[str, tuple[Callable[..., Any], str]] = {
     "Consumer._should_commit": (Consumer._should_commit, "5ce941793947ad42"),
     "Consumer.ack": (Consumer.ack, "5fcf41cf45153475"),
     "Consumer.wait_empty": (Consumer.wait_empty, "e4662fe24f094819"),
+    "ThreadDelegateConsumer.seek_wait": (ThreadDelegateConsumer.seek_wait, "e9db5bbc4ceb2543"),
+    "ThreadDelegateConsumer._getmany": (ThreadDelegateConsumer._getmany, "f9d47aa9010b5ff2"),
     "Consumer.perform_seek": (Consumer.perform_seek, "0e8c130ff4b0afd8"),
     "Consumer.on_partitions_revoked": (Consumer.on_partitions_revoked, "d04b7ae72c6fc206"),
     "Consumer.on_buffer_full": (Consumer.on_buffer_full, "c8961679e0bcdce5"),
@@ -60,6 +62,7 @@ OVERRIDDEN: dict[str, tuple[Callable[..., Any], str]] = {
     "TableManager.on_start": (TableManager.on_start, "365dd25fbc0e0684"),
     "TableManager._update_channels": (TableManager._update_channels, "88e3941facc934d6"),
     "TableManager.on_rebalance": (TableManager.on_rebalance, "2d2c23a07bf54328"),
+    "Recovery._slurp_changelogs": (Recovery._slurp_changelogs.fun, "7825c7e50f766d5a"),
     "Recovery.on_rebalance": (Recovery.on_rebalance, "aa4d997a1795ceae"),
     "Recovery.on_recovery_completed": (Recovery.on_recovery_completed, "6ef567acf072e46d"),
     "Recovery._resume_streams": (Recovery._resume_streams, "d986a6710c1aca98"),
@@ -98,7 +101,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
 def test_every_override_still_overrides_something(ours: type, theirs: type) -> None:
-    own_additions = {"partition", "put", "_give_back", "_until_suspended", "_deliver_changelog", "_deliver_batches", "_to_batch_message"}
+    own_additions = {"partition", "put", "recover", "_fetch_and_deliver", "_until_suspended", "_deliver_changelog", "_deliver_batches", "_to_batch_message"}
     defined = {name for name, member in vars(ours).items() if inspect.isfunction(member) or isinstance(member, property)} - own_additions
     missing = [name for name in sorted(defined) if not hasattr(theirs, name)]
     assert defined

@@ -91,7 +91,8 @@ class GovernanceStore:
         """Return the offset after the last record of each topic."""
         if self._admin is None:
             self._admin = AdminClient(client_config(self._kafka))
-        asked = self._admin.list_offsets({TopicPartition(name, 0): OffsetSpec.latest() for name in self._topics}, request_timeout=TIMEOUT_S)
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = self._admin.list_offsets({TopicPartition(name, 0): latest for name in self._topics}, request_timeout=TIMEOUT_S)
         try:
             return {partition.topic: int(future.result().offset) for partition, future in asked.items()}
         except KafkaException as error:

@@ -9,23 +9,20 @@ from faust.types.transports import TransportT
 from trueloop.adapters.faust_batch.batch import MAX_BATCH_RECORDS
 from trueloop.adapters.faust_batch.consumer import BatchTransport
 from trueloop.adapters.faust_batch.credentials import broker_options
+from trueloop.adapters.faust_batch.table import StateTable
 from trueloop.config import KafkaSettings
 
 BUFFERED_BATCHES = 8
 """Batches that wait for an agent, per topic: the next fetch overlaps with processing, and memory stays bounded."""
 
-BUFFERED_CHANGES = 4096
-
 
 class PromptTableManager(TableManager):  # type: ignore[misc]
     """Starts at once. Faust waits a second for tables to be declared; ours are declared before the app starts."""
 
-    @property
-    def changelog_queue(self) -> Any:
-        """Queue of changelog records during recovery: single records, so it needs more room than the queues of batches."""
-        if self._changelog_queue is None:
-            self._changelog_queue = self.app.FlowControlQueue(maxsize=BUFFERED_CHANGES, clear_on_resume=True)
-        return self._changelog_queue
+    def table_of(self, changelog: str) -> StateTable:
+        """Return the table that a changelog belongs to."""
+        table: StateTable = self._changelogs[changelog]
+        return table
 
     async def on_start(self) -> None:
         """Recover the tables."""
@@ -55,6 +52,7 @@ def make_batch_app(group: str, kafka: KafkaSettings, instance: str | None = None
         autodiscover=False,
         web_enabled=False,
         store="memory://",
+        table_standby_replicas=0,  # state is small and read anew within a second; a standby would read every changelog all the time
         TableManager=PromptTableManager,
         topic_disable_leader=True,
         topic_replication_factor=kafka.replication_factor,

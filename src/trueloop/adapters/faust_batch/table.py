@@ -7,6 +7,8 @@ import faust
 from faust.stores.memory import Store as MemoryStore
 from faust.types import TP, EventT
 
+from trueloop.adapters.faust_batch.batch import RawRecord
+
 
 class PartitionedStore(MemoryStore):  # type: ignore[misc]
     """Keeps each partition apart, in memory.
@@ -16,10 +18,7 @@ class PartitionedStore(MemoryStore):  # type: ignore[misc]
     """
 
     def apply_changelog_batch(self, batch: Iterable[EventT], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]) -> None:
-        """Apply records of the changelog."""
-        for event in batch:
-            message = event.message
-            self.put(message.partition, message.key, message.value)
+        """Do nothing: the consumer has called `recover` with these records and those before them."""
 
     def put(self, partition: int, key: bytes, value: bytes | None) -> None:
         """Replace the value under a key; None deletes it."""
@@ -49,6 +48,12 @@ class StateTable(faust.Table):  # type: ignore[misc]
         """Return the states of one partition: what was recovered and put since."""
         states: Mapping[bytes, bytes] = self.data.data.get(partition, {})
         return states
+
+    def recover(self, partition: int, records: Iterable[RawRecord]) -> None:
+        """Apply records of the changelog, in order."""
+        for record in records:
+            if record.key is not None:
+                self.data.put(partition, record.key, record.value)
 
     def put(self, partition: int, key: bytes, value: bytes | None) -> None:
         """Take over a change that the changelog holds; None deletes."""
