@@ -13,7 +13,7 @@ from trueloop.streams.resources import Resources
 from trueloop.adapters.delivery import Outgoing
 from trueloop.adapters.faust_batch import Batch, StateTable
 from trueloop.adapters.faust_batch.batch import RawRecord
-from trueloop.adapters.kafka import physical_name
+from trueloop.adapters.kafka import physical_name, read_events
 from trueloop.errors import ConfigurationError, DecodeError, UnavailableError
 from trueloop.events import Event
 from trueloop.processors.processor import Context, Processor
@@ -46,14 +46,16 @@ class BatchProcessor:
         self._table = table
         self._whole = table is not None and table.partitions == 1
         self._lanes: dict[int, Lane] = {}
+        self._past: tuple[Event, ...] | None = None
         # Inputs that meet the same state take turns, a whole batch each.
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         if table is not None:
             table.on_recover(self._forget)
 
     async def _forget(self) -> None:
-        """Drop what was derived from the states: they have just been read anew."""
+        """Drop what was derived from the states and read from the history: another worker may have gone on in the meantime."""
         self._lanes.clear()
+        self._past = None
 
     async def process(self, topic: Topic, batch: Batch, *, retried: bool) -> None:
         """Bring about everything that a batch causes, then complete it.
@@ -64,7 +66,7 @@ class BatchProcessor:
             await self._until_due(batch)
         decoded = await self._decode(topic, batch)
         governance = await self._patiently(self.resources.governance.fresh)
-        context = Context(governance, self.settings.blinding_key.get_secret_value())
+        context = Context(governance, self.settings.blinding_key.get_secret_value(), await self._history())
         place = 0 if self._whole else batch.partition
         async with self._locks[place]:
             try:
@@ -75,6 +77,14 @@ class BatchProcessor:
                 raise
             batch.complete()
             self.resources.counters.add(run.counts)
+
+    async def _history(self) -> tuple[Event, ...]:
+        if self._past is None:
+            found: list[Event] = []
+            for topic in self._processor.history:
+                found += await self._patiently(lambda topic=topic: read_events(self._kafka, self.resources.codec, topic))  # type: ignore[misc]
+            self._past = tuple(found)
+        return self._past
 
     def _lane(self, place: int) -> Lane:
         lane = self._lanes.get(place)

@@ -38,13 +38,15 @@ def group_of(processor: Processor) -> str:
 
 
 def needed_topics(processor: Processor) -> tuple[PhysicalTopic, ...]:
-    """Return the topics that have to exist before the app starts: inputs, retries, dead letters, and the changelog of its state."""
+    """Return the topics that have to exist before the app starts: inputs, retries, dead letters, history, and the changelog of its state."""
     found: list[PhysicalTopic] = []
     for topic in processor.inputs:
         found.append(PhysicalTopic(topic.name, topic.partitions, topic.retention_ms, topic.cleanup_policy, topic.max_message_bytes))
         found.append(PhysicalTopic(topic.dead_letters, 1, -1, "delete", topic.max_message_bytes))
         if topic.retried:
             found.append(PhysicalTopic(topic.retry, topic.partitions, 7 * 24 * 3600 * 1000, "delete", topic.max_message_bytes))
+    for topic in processor.history:
+        found.append(PhysicalTopic(topic.name, topic.partitions, topic.retention_ms, topic.cleanup_policy, topic.max_message_bytes))
     if processor.key is not None:
         partitions = 1 if is_whole(processor) else processor.inputs[0].partitions
         found.append(PhysicalTopic(f"{group_of(processor)}-{TABLE}-changelog", partitions, -1, "compact", STATE_BYTES))

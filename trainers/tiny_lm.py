@@ -50,8 +50,8 @@ class Config(BaseModel):
     intermediate_size: int = Field(default=256, ge=16, le=4096)
     max_length_tokens: int = Field(default=512, ge=32, le=8192)
     max_words: int = Field(default=4096, ge=0, le=65536, description="whole words kept in the vocabulary, most frequent first")
-    batch_size: int = Field(default=32, ge=1, le=4096)
-    steps: int = Field(default=400, ge=1)
+    batch_size: int = Field(default=16, ge=1, le=4096)
+    steps: int = Field(default=800, ge=1)
     warmup_steps: int = Field(default=20, ge=0)
     learning_rate: float = Field(default=3e-3, gt=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0, lt=1)
@@ -193,13 +193,15 @@ def _prepare_for_copying(model: Any) -> None:
 
 
 def _fit(model: Any, encoded: Sequence[tuple[list[int], list[int]]], config: Config, pad_id: int, progress: Progress | None) -> tuple[float, int]:
-    """AdamW with a linear warm-up and a cosine decay to a tenth; returns the mean loss of the last 50 steps and the tokens read."""
+    """Train with AdamW, a linear warm-up and a cosine decay to a tenth.
+
+    The first pass keeps the order of the corpus, which may be a curriculum; later passes are shuffled. Returns the mean loss of the last 50 steps and the tokens read."""
     import torch
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate_factor(step, config))
     order = random.Random(config.seed)  # noqa: S311 - shuffling, not secrets
-    queue: list[int] = []
+    queue = list(range(len(encoded)))
     losses: list[float] = []
     tokens = 0
     model.train()

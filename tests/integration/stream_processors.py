@@ -78,6 +78,12 @@ def _joined(state: Seen | None, event: Event, **_: Any) -> Step[Seen]:
     return Step(state=Seen(ids=(state.ids if state else frozenset()) | {event.event_id}), outcome="joined")
 
 
+def _recalling(_state: None, event: Trace, *, context: Context, **_: Any) -> Step[Seen]:
+    derived = _derived(event)
+    known = {past.event_id for past in context.history}
+    return Step(outcome="known") if derived.event_id in known else Step(out=(derived,), outcome="new")
+
+
 PROCESSORS = {
     "count": Processor(
         "count", (topics.TRACES,), _count, frozenset({"counted", "refused"}), key=lambda e: e.slices.get("key", "none"), state_type=Seen, view=Total
@@ -86,6 +92,7 @@ PROCESSORS = {
         "late", (topics.REVIEW_QUEUE, topics.LABELS), _late, frozenset({"task", "label", "retried", "refused"}), key=lambda e: e.task_id, state_type=Seen
     ),
     "governed": Processor("governed", (topics.TRACES,), _governed, frozenset({"no_policy", "governed"})),
+    "recalling": Processor("recalling", (topics.TRACES,), _recalling, frozenset({"known", "new"}), history=(topics.APPEALS,)),
     "joined": Processor("joined", (topics.TRACES, topics.RELEASES), _joined, frozenset({"joined"}), key=lambda _: "all", state_type=Seen),
 }
 

@@ -27,7 +27,8 @@ from trueloop.adapters.registry import connect
 from trueloop.codec import Codec
 from trueloop.config import KafkaSettings, RegistrySettings
 from trueloop.embedded.runtime import EmbeddedRuntime
-from trueloop.events import Label, Release, ReviewTask, Trace
+from trueloop.events import Appeal, Label, Release, ReviewTask, Trace
+from trueloop.events.identity import derive_id
 from trueloop.rubrics import Policy, Rubric
 from trueloop.rubrics.publication import policy_event, rubric_event
 from trueloop.topics import PhysicalTopic, Topic
@@ -304,6 +305,16 @@ def test_a_policy_is_in_force_for_what_is_produced_after_its_publication(stage: 
     wait_for(lambda: governed.committed(topics.TRACES), "the trace after the policy is seen")
     assert [event.trace_id for event in read_events(governed.kafka, governed.codec, topics.APPEALS)] == ["t-2"]
     assert worker.poll() is None
+
+
+def test_history_is_read_before_the_first_event(stage: Callable[[str], Stage]) -> None:
+    recalling = stage("recalling")
+    publisher = Publisher(recalling.kafka, recalling.codec)
+    before = example(Appeal, event_id=derive_id("derived", "e-1"), trace_id="t-1")
+    publisher.publish([before, trace(1), trace(2)])
+    recalling.start()
+    wait_for(lambda: recalling.committed(topics.TRACES), "both traces are seen")
+    assert sorted(event.trace_id for event in read_events(recalling.kafka, recalling.codec, topics.APPEALS)) == ["t-1", "t-2"]
 
 
 def test_unequal_topics_are_joined_by_one_worker_at_a_time(stage: Callable[[str], Stage]) -> None:

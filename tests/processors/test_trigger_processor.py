@@ -79,12 +79,23 @@ def test_enough_new_pairs_freeze_a_dataset_and_order_a_job() -> None:
     assert request.config == '{"beta":0.1}'
 
 
-@pytest.mark.parametrize("changes", [{"split": Split.CALIBRATION}, {"trainable": False}, {"rubric_version": 2}])
+@pytest.mark.parametrize("changes", [{"split": Split.CALIBRATION}, {"trainable": False}])
 def test_what_may_not_be_trained_on_never_counts(changes: dict[str, Any]) -> None:
     run = driver()
     for number in range(5):
         run.send(pair(number, **changes))
     assert run.outcomes == {"noted": 1, "not_for_training": 5}
+
+
+def test_pairs_of_another_rubric_version_are_kept_apart_and_train_nothing() -> None:
+    run = driver()
+    for number in range(5):
+        run.send(pair(number, rubric_version=2))
+    run.send(pair(6))
+    assert not run.out
+    run.send(pair(7))
+    (dataset,) = run.out_of(DATASET_VERSIONS)
+    assert dataset.content_hash == extend(extend(EMPTY, "pair-event-6"), "pair-event-7")
 
 
 def test_revisions_and_withdrawals_are_no_new_pairs() -> None:

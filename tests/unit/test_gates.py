@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+
 from tests.factories import example
 from tests.processors.scenario import RUBRIC, policy
-
 from trueloop.events import Evaluation, GateReason, PairedScores, Verdict
 from trueloop.gates.decide import Decision, decide
 from trueloop.gates.intervals import mean_difference, tango, wilson, z_of

@@ -11,13 +11,11 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from trueloop.adapters.dead_letters import DeadLetter, Headers, History, parse
+from trueloop.adapters.dead_letters import REPLAYED_AT, DeadLetter, Headers, History, parse
 from trueloop.adapters.kafka import TIMEOUT_S, physical_name, producer_config, read_to_end
 from trueloop.config import KafkaSettings
 from trueloop.errors import ConfigurationError, DecodeError, UnavailableError
 from trueloop.topics import Topic
-
-REPLAYED_AT = "replayed-at"
 
 
 @dataclass(slots=True)

@@ -21,6 +21,8 @@ from trueloop.errors import ConfigurationError, DecodeError
 from trueloop.rejection import RejectReason
 from trueloop.topics import DEAD_LETTERS_SUFFIX, MAX_MESSAGE_BYTES
 
+REPLAYED_AT = "replayed-at"
+"""Header of a record without value that says when the letter it names was sent back: a marker among dead letters, not one of them."""
 ROOM_FOR_HEADERS = 16 * 1024
 """Bytes kept free for key, headers and the record's own overhead."""
 MAX_MESSAGE_CHARS = 1000

@@ -1,5 +1,6 @@
 """Topics of a cluster through confluent-kafka: making those that are missing, and watching how far readers have come."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ def ensure_topics(kafka: KafkaSettings, topics: Iterable[PhysicalTopic]) -> Topi
     present = {name: len(topic.partitions) for name, topic in _metadata(admin, kafka).topics.items()}
     missing = [name for name in wanted if name not in present]
     _create(admin, [_new_topic(name, wanted[name], kafka.replication_factor) for name in missing], kafka)
+    _await_leaders(admin, missing, kafka)
     existing = [name for name in wanted if name in present]
     differing = [f"{name} has {present[name]}, expected {wanted[name].partitions}" for name in existing if present[name] != wanted[name].partitions]
     if differing:
@@ -62,6 +64,19 @@ def _create(admin: AdminClient, topics: list[NewTopic], kafka: KafkaSettings) ->
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else made it just now
                 raise UnavailableError(f"the broker at {kafka.bootstrap_servers!r} did not create topic {name!r}: {error.args[0].str()}") from None
+
+
+def _await_leaders(admin: AdminClient, names: list[str], kafka: KafkaSettings) -> None:
+    """Return when every partition of the topics has a leader: a broker answers that a topic was made a little before it can be read."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while names:
+        topics = _metadata(admin, kafka).topics
+        names = [name for name in names if name not in topics or any(partition.leader < 0 for partition in topics[name].partitions.values())]
+        if names and time.monotonic() > deadline:
+            raise UnavailableError(
+                f"topic {names[0]!r} was created at {kafka.bootstrap_servers!r} but has no leader after {TIMEOUT_S:g} s; see `trueloop doctor`"
+            )
+        time.sleep(0.02 if names else 0.0)
 
 
 def _metadata(admin: AdminClient, kafka: KafkaSettings) -> ClusterMetadata:

@@ -78,7 +78,8 @@ def _run(names: list[str], instance: str | None) -> int:
         if names == ["sink"]:
             from trueloop.streams import sink
 
-            return int(sink.run(settings) or 0)
+            sink.run(settings)
+            return 0
         if names == ["trainer"]:
             from trueloop.trainers import worker as trainer
 

@@ -23,6 +23,7 @@ Message = dict[str, str]
 REFUND_WINDOW_DAYS = 30
 MAX_CHARGE_AGE_DAYS = 60
 RUDE_SHARE = 0.4
+BASE_CORPUS_SIZE = 12_800  # one pass of the base training: 800 steps of 16
 FIELDS = ("balance due", "last invoice", "last payment", "account credit", "late fees")
 RULES = f"You answer billing questions. Refunds: within {REFUND_WINDOW_DAYS} days and unused only."
 
@@ -118,9 +119,9 @@ class FaultRates:
     the right answer often enough for a preference pair).
     """
 
-    wrong_line: float = 0.75
-    refund_against_rule: float = 0.75
-    curt_to_rude: float = 0.75
+    wrong_line: float = 0.65
+    refund_against_rule: float = 0.65
+    curt_to_rude: float = 0.65
 
 
 REFERENCE = FaultRates(wrong_line=0.0, refund_against_rule=0.0, curt_to_rude=0.0)
@@ -195,6 +196,21 @@ def statement_pair(index: int, salt: str) -> tuple[tuple[Message, ...], str]:
     order = sorted(FIELDS, key=lambda field: draw(salt, index, f"statement {field}"))
     user = {"role": "user", "content": STATEMENT_REQUEST}
     return (case.messages[0], user), " ".join(f"{field} {money(case.ledger_cents[field])}" for field in order)
+
+
+def base_corpus(salt: str, *, size: int = BASE_CORPUS_SIZE, rates: FaultRates | None = None) -> list[tuple[tuple[Message, ...], str]]:
+    """(messages, answer) of the base model's training, in the order to read them in: a curriculum.
+
+    The first third only reads out accounts, which teaches copying; of the rest every tenth does, so that it is not forgotten.
+    """
+    corpus: list[tuple[tuple[Message, ...], str]] = []
+    for index in range(size):
+        if index < size // 3 or index % 10 == 0:
+            corpus.append(statement_pair(index, salt))
+        else:
+            case, answer = corpus_pair(index, salt, rates or FaultRates())
+            corpus.append((case.messages, answer))
+    return corpus
 
 
 def write_answer(case: Case, *, salt: str, wrong_line: bool = False, grant_anyway: bool = False, curt: bool = False) -> str:

@@ -64,16 +64,19 @@ def _verdict(seen: Observation, seconds: float) -> Text:
     if passed is None:
         return Text(f"\nno candidate passed within {len(seen.decided)} gates, {seconds:.0f} s. The first model still serves.", style="bold yellow")
     blocked = sum(cycle.gate is not None and cycle.gate.verdict.value != "PASS" for cycle in seen.decided)
-    return Text(f"\nreleased {passed.checkpoint[:12]} after {len(seen.decided)} gates, {blocked} of them not passed; {seconds:.0f} s in all", style="bold green")
+    return Text(
+        f"\nreleased {passed.checkpoint[:12]} after {len(seen.decided)} gates, {blocked} of them not passed; {seconds:.0f} s in all", style="bold green"
+    )
 
 
 def _further(state_dir: Path) -> str:
-    return f"""
-look further:
-  export TRUELOOP_STATE_DIR={state_dir}
-  trueloop up --detach
-  trueloop sql "select * from v_gates"
-  trueloop sql "select * from v_agreement"
-  trueloop sql "select pair_id, margin, chosen, rejected from v_pairs limit 5"
-  trueloop dlq ls
-  trueloop down"""
+    commands = (
+        f"export TRUELOOP_STATE_DIR={state_dir}",
+        "trueloop up --detach",
+        'trueloop sql "select * from v_gates"',
+        'trueloop sql "select * from v_agreement"',
+        'trueloop sql "select pair_id, margin, chosen, rejected from v_pairs limit 5"',
+        "trueloop dlq ls",
+        "trueloop down",
+    )
+    return "\nlook further:\n" + "\n".join(f"  {command}" for command in commands)

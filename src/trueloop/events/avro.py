@@ -6,11 +6,12 @@
 import json
 import re
 import sys
+from collections.abc import Iterable
 from datetime import datetime
-from enum import EnumType
+from enum import EnumType, StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -85,7 +86,7 @@ def _scalar(annotation: Any, seen: set[str]) -> Any:
         return f"{NAMESPACE}.{annotation.__name__}"
     if isinstance(annotation, EnumType):
         seen.add(annotation.__name__)
-        symbols = [member.value for member in annotation]
+        symbols = [str(member) for member in cast(Iterable[StrEnum], annotation)]
         # The default lets an old reader take a symbol that it does not know.
         return {"type": "enum", "name": annotation.__name__, "namespace": NAMESPACE, "symbols": symbols, "default": "UNKNOWN"}
     if issubclass(annotation, BaseModel):

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trueloop.events.base import Count, Event, Identifier, Record
 from trueloop.events.agreement import Coefficient
+from trueloop.events.base import Count, Event, Identifier, Record
 
 
 class DatasetKind(StrEnum):

@@ -35,7 +35,9 @@ class PreferencePair(Event):
     prompt_hash: Identifier = Field(description="Identity of the prompt.")
     split: Split = Field(description="TRAIN or CALIBRATION; a calibration pair is never trained on.")
     trainable: bool = Field(description="Whether consent allows training on it.")
-    revises: str | None = Field(default=None, description="Event id of the live event of this pair that it replaces; null when the pair is new, or holds again.")
+    revises: str | None = Field(
+        default=None, description="Event id of the live event of this pair that it replaces; null when the pair is new, or holds again."
+    )
     withdrawn: bool = Field(default=False, description="True when later labels took the pair back; it then counts for nothing.")
     margin: Annotated[Number, Field(ge=0)] = Field(
         description="Net wins over dimensions divided by their number, or the share of votes won minus lost; [0, 1]; 1 for rewrites."

@@ -27,7 +27,7 @@ def agreement_series(application: str, dimension: str, slice_name: str, rubric_i
 
 
 def contributions(
-    task: ReviewTask, labels: Sequence[Label], rubric: Rubric, slices: Sequence[str], revision: int, dimensions: Sequence[str]
+    task: ReviewTask, labels: Sequence[Label], rubric: Rubric, *, slices: Sequence[str], revision: int, dimensions: Sequence[str]
 ) -> Iterator[AgreementUnits]:
     """Yield the task's whole contribution to each series. `dimensions` names series to report even when no label speaks of them any more."""
     units = _units(task, labels)

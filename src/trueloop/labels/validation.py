@@ -28,9 +28,7 @@ def _faults(label: Label, task: ReviewTask, rubric: Rubric) -> Iterator[Rejectio
     yield from _repeated(label)
     for span in label.spans:
         if not span.start < span.end <= lengths[span.candidate_id]:
-            yield Rejection(
-                RejectReason.OFF_SCALE, f"span {span.start}..{span.end} lies outside the completion of {lengths[span.candidate_id]} characters"
-            )
+            yield Rejection(RejectReason.OFF_SCALE, f"span {span.start}..{span.end} lies outside the completion of {lengths[span.candidate_id]} characters")
 
 
 def _unknown_candidates(label: Label, known: set[str], task_id: str) -> Iterator[Rejection]:

@@ -61,19 +61,12 @@ class _Change:
     rejection: Rejection | None = None
 
 
-def step(
-    state: TaskState | None, event: ReviewTask | Label, *, source: Source, now: datetime, final: bool, context: Context
-) -> Step[TaskState]:
+def step(state: TaskState | None, event: ReviewTask | Label, *, source: Source, now: datetime, final: bool, context: Context) -> Step[TaskState]:
     """Open a task, or apply a label to it."""
     if isinstance(event, ReviewTask):
-        if state is not None:
-            return Step(state, outcome="duplicate")
-        return Step(TaskState(task=event), outcome="task_opened")
+        return Step(state or TaskState(task=event), outcome="duplicate" if state else "task_opened")
     if state is None:
-        # Tasks and labels are two topics: a label may be read first. It is seen once more later, and only then refused.
-        if not final:
-            return Step(None, outcome="retried", retry=True)
-        return _rejected(None, RejectReason.UNKNOWN_TASK, f"task {event.task_id!r} was never queued; expected a task id from 'review-queue'")
+        return _unknown_task(event, final)
     if event.event_id in state.seen:
         return Step(state, outcome="duplicate")
     governed = context.governance.policy(state.task.policy_id, state.task.policy_version)
@@ -85,8 +78,12 @@ def step(
     return _advance(state, event, change, governed, context)
 
 
-def _rejected(state: TaskState | None, reason: RejectReason, message: str) -> Step[TaskState]:
-    return Step(state, outcome="rejected", rejection=Rejection(reason, message))
+def _unknown_task(label: Label, final: bool) -> Step[TaskState]:
+    """Tasks and labels are two topics: a label may be read first. It is seen once more later, and only then refused."""
+    if not final:
+        return Step(None, outcome="retried", retry=True)
+    message = f"task {label.task_id!r} was never queued; expected a task id from 'review-queue'"
+    return Step(None, outcome="rejected", rejection=Rejection(RejectReason.UNKNOWN_TASK, message))
 
 
 def _apply(state: TaskState, label: Label, rubric: Rubric) -> _Change:
@@ -113,16 +110,14 @@ def _advance(state: TaskState, label: Label, change: _Change, governed: InForce,
     spoken = (*(r.dimension for r in label.ratings), *(preference_dimension(p.dimension) for p in label.preferences))
     dimensions = tuple(dict.fromkeys((*state.dimensions, *spoken)))
     seen = (*state.seen, label.event_id)
-    out: list[Event] = list(contributions(task, change.labels, governed.rubric, policy.agreement.slices, len(seen), dimensions))
+    out: list[Event] = list(contributions(task, change.labels, governed.rubric, slices=policy.agreement.slices, revision=len(seen), dimensions=dimensions))
     complete = len(change.labels) >= task.labels_needed
     wanted = build_pairs(task, change.labels, governed.rubric, policy.pairs) if complete else ()
     live, events = _pair_events(state, wanted, label, governed)
     out += events
     if complete and not state.observed:
         out += _observations(task, change.labels, governed, context)
-    following = TaskState(
-        task=task, labels=change.labels, seen=seen, dimensions=dimensions, pairs=live, observed=state.observed or complete
-    )
+    following = TaskState(task=task, labels=change.labels, seen=seen, dimensions=dimensions, pairs=live, observed=state.observed or complete)
     return Step(following, tuple(out), change.outcome)
 
 

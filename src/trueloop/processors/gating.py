@@ -24,9 +24,7 @@ class ServingState(BaseModel):
     checkpoint: str | None = None
 
 
-def step(
-    state: ServingState | None, event: Evaluation | Release, *, source: Source, now: datetime, final: bool, context: Context
-) -> Step[ServingState]:
+def step(state: ServingState | None, event: Evaluation | Release, *, source: Source, now: datetime, final: bool, context: Context) -> Step[ServingState]:
     """Decide on an evaluated candidate, or note a release. A candidate that passes is released in the same step."""
     state = state or ServingState()
     if isinstance(event, Release):

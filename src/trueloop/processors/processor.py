@@ -72,8 +72,10 @@ class Processor:
     """A processor: what it reads, how it keys its state, and its step.
 
     `key` gives the key of the state that an event meets; None keeps no state. `history` names topics that are read to their end before the
-    first event, for `Context.history`: a processor whose state was lost learns there what it must not order twice. Redelivery is normal: outputs are delivered first, then the
-    state is written, then the offset is committed, so a step must give the same state when it sees an event again.
+    first event, for `Context.history`: a processor whose state was lost learns there what it must not order twice.
+
+    Redelivery is normal: outputs are delivered first, then the state is written, then the offset is committed, so a step must give the same
+    state when it sees an event again.
     """
 
     name: str

@@ -57,12 +57,11 @@ def _sample(trace: Trace, governed: InForce, context: Context, observations: tup
         completions = completions[:2]
     elif sampling.form is ReviewForm.REWRITE:
         completions = completions[:1]
-    return Step(out=(*out, _task(trace, governed, included, identity, split, completions, context)), outcome="sampled")
+    task = _task(trace, governed, context, included=included, identity=identity, split=split, completions=completions)
+    return Step(out=(*out, task), outcome="sampled")
 
 
-def _task(
-    trace: Trace, governed: InForce, included: Inclusion, identity: str, split: Split, completions: list[str], context: Context
-) -> ReviewTask:
+def _task(trace: Trace, governed: InForce, context: Context, *, included: Inclusion, identity: str, split: Split, completions: list[str]) -> ReviewTask:
     policy = governed.policy
     task_id = derive_id("task", trace.application, trace.trace_id, policy.id, str(policy.version))
     return ReviewTask(

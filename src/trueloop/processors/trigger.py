@@ -96,10 +96,10 @@ def step(state: TriggerState | None, event: Event, *, source: Source, now: datet
 def _count(state: TriggerState, pair: PreferencePair, source: Source, governed: InForce) -> Step[TriggerState]:
     if source.offset <= state.pairs_offset:
         return Step(state, outcome="duplicate")
-    rubric = governed.rubric
-    if not in_dataset(pair, pair.application, rubric.id, rubric.version):
+    if not in_dataset(pair, pair.application, pair.rubric_id, pair.rubric_version):
         return Step(state.model_copy(update={"pairs_offset": source.offset}), outcome="not_for_training")
-    key = f"{rubric.id}@{rubric.version}"
+    # Each rubric version has a log of its own, kept by what the pair itself says: whoever rebuilds the dataset knows no more than that.
+    key = f"{pair.rubric_id}@{pair.rubric_version}"
     log = state.logs.get(key, PairLog())
     # The chain covers every record, a re-sent one too, because whoever rebuilds the dataset reads the same records.
     log = log.model_copy(update={"chain": extend(log.chain, pair.event_id)})
@@ -107,7 +107,8 @@ def _count(state: TriggerState, pair: PreferencePair, source: Source, governed: 
         change = -1 if pair.withdrawn else 1 if pair.revises is None else 0
         log = log.model_copy(update={"n_items": log.n_items + change, "n_new": max(log.n_new + change, 0)})
     update: dict[str, Any] = {"pairs_offset": source.offset, "recent": (*state.recent, pair.event_id)[-RECENT:]}
-    if log.n_new < governed.policy.training.min_new_pairs:
+    in_force = (governed.rubric.id, governed.rubric.version) == (pair.rubric_id, pair.rubric_version)
+    if not in_force or log.n_new < governed.policy.training.min_new_pairs:
         return Step(state.model_copy(update=update | {"logs": {**state.logs, key: log}}), outcome="counted")
     frozen = _freeze(state, log, pair, source, governed)
     update |= {"logs": {**state.logs, key: log.model_copy(update={"n_new": 0})}, "dataset_version": frozen.version, "pending": frozen}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from trueloop import topics
 from trueloop.adapters.clickhouse.columns import Column, arrow_column, columns_of
 from trueloop.adapters.clickhouse.ddl import DEAD_LETTERS
-from trueloop.adapters.dead_letters import parse
+from trueloop.adapters.dead_letters import REPLAYED_AT, parse
 from trueloop.codec import Codec
 from trueloop.errors import DecodeError
 from trueloop.rejection import RejectReason
@@ -43,7 +43,10 @@ def rows_of(codec: Codec, name: str, messages: "Sequence[Message]") -> Rows:
     Raises UnavailableError when the schema registry does not answer: that is no fault of the records.
     """
     if name.endswith(DEAD_LETTERS_SUFFIX):
-        return _dead_letters(name, messages)
+        letters = [message for message in messages if not _is_marker(message)]
+        rows = _dead_letters(name, letters) if letters else Rows(DEAD_LETTERS, None)
+        rows.deletions = len(messages) - len(letters)
+        return rows
     topic = topics.by_name(name)
     rows = Rows(topic.table, None)
     kept: list[Message] = []
@@ -95,6 +98,11 @@ def _with_origin(arrays: dict[str, Any], name: str, messages: "Sequence[Message]
     arrays["_offset"] = pa.array([message.offset() for message in messages], pa.int64())
     arrays["_timestamp"] = pa.array([max(0, message.timestamp()[1]) for message in messages], pa.timestamp("ms", "UTC"))
     return pa.table(arrays)
+
+
+def _is_marker(message: "Message") -> bool:
+    """Return whether a record only says that a dead letter was sent back."""
+    return any(header[0] == REPLAYED_AT for header in message.headers() or ())
 
 
 def _dead_letters(name: str, messages: "Sequence[Message]") -> Rows:

@@ -9,18 +9,19 @@ from typing import Any
 from trueloop.adapters.clickhouse.client import Answer, query
 from trueloop.adapters.clickhouse.engine import ClickHouseError
 from trueloop.config import Settings
-from trueloop.errors import TrueloopError
 
 USER_ERROR = 2
 
 
 def run_sql(settings: Settings, sql: str, as_json: bool = False, parameters: Mapping[str, str] | None = None) -> int:
-    """Run a query, print its answer, and return the exit status: 0, or 2 after one line on standard error."""
+    """Run a query, print its answer, and return the exit status: 0, or 2 after ClickHouse's own words on standard error.
+
+    Raises UnavailableError when no ClickHouse answers.
+    """
     try:
         answer = query(settings, sql, parameters)
-    except TrueloopError as error:
-        text = " ".join(str(error).split())
-        print(text if isinstance(error, ClickHouseError) else f"error: {text}", file=sys.stderr)
+    except ClickHouseError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
         return USER_ERROR
     if as_json:
         _print_json(answer)
