@@ -30,6 +30,9 @@ _PARTS = {
 }
 """What transformers and trl import on first use."""
 
+_NICENESS = 10
+"""Training, and the 14 CPU seconds of its imports, give way to the workers that share the machine: those have people waiting."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +65,7 @@ def main(pipe: Connection, settings: Settings) -> None:
     # Signals to the group are meant for the parent, which ends this process as it sees fit.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_NICENESS)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,4 +1,4 @@
-"""A Llama of 0.6 M parameters, trained from nothing on (messages, completion) pairs: the base model of the demo and of the tests.
+"""A Llama of 0.4 M parameters, trained from nothing on (messages, completion) pairs: the base model of the demo and of the tests.
 
 Reduced against a real pre-training: no packing, the loss is on completions only (prompts hold random amounts that nothing can
 predict), float32 on the CPU. The tokenizer is a byte-level BPE without merges whose vocabulary holds the frequent words of the
@@ -39,13 +39,13 @@ _LOOK_BACK_SHARPNESS = 4.0  # squared and over sqrt(head size): the wanted dista
 
 
 class Config(BaseModel):
-    """Size and schedule. The defaults are the demo's: 0.6 M parameters, about 60 s on two free cores."""
+    """Size and schedule. The defaults are the demo's: 0.4 M parameters, about a minute on two free cores."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     output_dir: Path
     hidden_size: int = Field(default=128, ge=16, le=1024)
-    layers: int = Field(default=3, ge=1, le=24)
+    layers: int = Field(default=2, ge=1, le=24)
     heads: int = Field(default=4, ge=1, le=16)
     intermediate_size: int = Field(default=256, ge=16, le=4096)
     max_length_tokens: int = Field(default=512, ge=32, le=8192)

@@ -119,9 +119,9 @@ class FaultRates:
     the right answer often enough for a preference pair).
     """
 
-    wrong_line: float = 0.65
-    refund_against_rule: float = 0.65
-    curt_to_rude: float = 0.65
+    wrong_line: float = 0.75
+    refund_against_rule: float = 0.75
+    curt_to_rude: float = 0.75
 
 
 REFERENCE = FaultRates(wrong_line=0.0, refund_against_rule=0.0, curt_to_rude=0.0)
