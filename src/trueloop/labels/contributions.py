@@ -1,7 +1,7 @@
 """What a task's labels contribute to agreement: for each unit, how many raters gave which value."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from trueloop.events import AgreementUnits, Label, ReviewTask, UnitCounts
 from trueloop.events.identity import derive_id
@@ -9,7 +9,7 @@ from trueloop.rubrics import OVERALL, Rubric
 
 ALL = "all"
 TIE = -1
-"""Value of a tie among preferences; otherwise the value is the place of the preferred candidate in the order of candidate ids."""
+"""Value of a tie among preferences; otherwise the value is the place of the preferred candidate before it was shuffled."""
 
 
 def preference_dimension(dimension: str | None) -> str:
@@ -27,10 +27,21 @@ def agreement_series(application: str, dimension: str, slice_name: str, rubric_i
 
 
 def contributions(
-    task: ReviewTask, labels: Sequence[Label], rubric: Rubric, *, slices: Sequence[str], revision: int, dimensions: Sequence[str]
+    task: ReviewTask,
+    labels: Sequence[Label],
+    rubric: Rubric,
+    *,
+    places: Mapping[str, int],
+    slices: Sequence[str],
+    revision: int,
+    dimensions: Sequence[str],
 ) -> Iterator[AgreementUnits]:
-    """Yield the task's whole contribution to each series. `dimensions` names series to report even when no label speaks of them any more."""
-    units = _units(task, labels)
+    """Yield the task's whole contribution to each series.
+
+    `places` gives each candidate id its place before the display order was shuffled, 0 being the completion that was served.
+    `dimensions` names series to report even when no label speaks of them any more.
+    """
+    units = _units(task, labels, places)
     known = [name for name in (*(d.name for d in rubric.dimensions), *units, *dimensions) if name in units or name in dimensions]
     names = [ALL, *(f"{name}={task.slices[name]}" for name in slices if name in task.slices)]
     for dimension in dict.fromkeys(known):
@@ -56,8 +67,7 @@ def contributions(
             )
 
 
-def _units(task: ReviewTask, labels: Sequence[Label]) -> dict[str, dict[str, Counter[int]]]:
-    places = {candidate: place for place, candidate in enumerate(sorted(c.candidate_id for c in task.candidates))}
+def _units(task: ReviewTask, labels: Sequence[Label], places: Mapping[str, int]) -> dict[str, dict[str, Counter[int]]]:
     units: dict[str, dict[str, Counter[int]]] = {}
     for label in labels:
         for rating in label.ratings:

@@ -15,7 +15,7 @@ from trueloop.pairs.build import Pair, build_pairs
 from trueloop.processors.processor import Context, Processor, Source, Step
 from trueloop.rejection import Rejection, RejectReason
 from trueloop.rubrics import InForce, Rubric
-from trueloop.sampling.blinding import candidate_id
+from trueloop.sampling.blinding import candidate_id, places
 from trueloop.topics import LABELS, REVIEW_QUEUE
 
 OUTCOMES = frozenset({"task_opened", "accepted", "accepted_late", "replaced", "retracted", "duplicate", "retried", "rejected", "no_policy"})
@@ -110,7 +110,10 @@ def _advance(state: TaskState, label: Label, change: _Change, governed: InForce,
     spoken = (*(r.dimension for r in label.ratings), *(preference_dimension(p.dimension) for p in label.preferences))
     dimensions = tuple(dict.fromkeys((*state.dimensions, *spoken)))
     seen = (*state.seen, label.event_id)
-    out: list[Event] = list(contributions(task, change.labels, governed.rubric, slices=policy.agreement.slices, revision=len(seen), dimensions=dimensions))
+    unshuffled = places(context.blinding_key, task.task_id, [candidate.candidate_id for candidate in task.candidates])
+    out: list[Event] = list(
+        contributions(task, change.labels, governed.rubric, places=unshuffled, slices=policy.agreement.slices, revision=len(seen), dimensions=dimensions)
+    )
     complete = len(change.labels) >= task.labels_needed
     wanted = build_pairs(task, change.labels, governed.rubric, policy.pairs) if complete else ()
     live, events = _pair_events(state, wanted, label, governed)
