@@ -32,6 +32,9 @@ class Config(JobConfig):
 
     learning_rate: float = Field(default=2e-4, gt=0, lt=1)
     beta: float = Field(default=0.1, gt=0, le=100, description="how strongly the policy is held to the reference model")
+    sft_weight: float = Field(
+        default=0.0, ge=0, le=100, description="weight of the chosen completions' negative log-likelihood beside the DPO loss; 0 is plain DPO"
+    )
 
 
 def main(config: Config, progress: Progress | None = None) -> TrainingReport:
@@ -56,7 +59,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
         trainer = DPOTrainer(
             model=model,
             ref_model=reference,
-            args=DPOConfig(beta=config.beta, **trainer_arguments(config, Path(scratch))),
+            args=DPOConfig(beta=config.beta, **_loss(config.sft_weight), **trainer_arguments(config, Path(scratch))),
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             callbacks=[watcher],
@@ -64,6 +67,13 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
         silence(trainer)
         trainer.train()
     return finish(trainer, tokenizer, config, watcher.metrics | {"pairs": float(len(rows))}, time.monotonic() - started)
+
+
+def _loss(sft_weight: float) -> dict[str, Any]:
+    """DPO alone may lower the likelihood of both completions; a share of SFT on the chosen one keeps it up (Pang et al. 2024, arXiv:2404.19733)."""
+    if sft_weight == 0:
+        return {"loss_type": ["sigmoid"]}
+    return {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, sft_weight]}
 
 
 def _pairs(path: Path) -> list[dict[str, Any]]:

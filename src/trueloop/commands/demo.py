@@ -8,7 +8,7 @@ import typer
 
 def demo(
     state_dir: Annotated[Path, typer.Option("--state-dir", help="Where the demo keeps its state; each run starts afresh.")] = Path(".trueloop") / "demo",
-    requests_per_day: int = typer.Option(1200, "--requests-per-day", min=1, help="Traffic of the made-up service, in its made-up days."),
+    requests_per_day: int = typer.Option(500, "--requests-per-day", min=1, help="Traffic of the made-up service, in its made-up days."),
     seed: int = typer.Option(1, "--seed", help="Another seed is another story, with other customers."),
     max_cycles: int = typer.Option(8, "--max-cycles", min=1, help="End after so many gates without a pass."),
     deadline_s: float = typer.Option(900.0, "--deadline-s", min=1.0, help="End after so many seconds."),

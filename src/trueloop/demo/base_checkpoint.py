@@ -7,12 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trueloop.demo import billing
-from trueloop.rubrics import canonical_json
 
 CORPUS_SALT = "base corpus 1"
-CORPUS_SIZE = 12_000
-STATEMENT_SHARE = 4
-"""One example in so many reads out a whole ledger; see `billing.statement_pair`."""
 
 Progress = Callable[[int, int], None]
 
@@ -27,8 +23,7 @@ def recipe_hash() -> str:
     from trueloop.trainers import tiny_lm
 
     sources = [Path(module.__file__ or "").read_bytes() for module in (billing, tiny_lm)]
-    content = canonical_json({"salt": CORPUS_SALT, "size": CORPUS_SIZE, "statement_share": STATEMENT_SHARE})
-    return hashlib.sha256(b"\0".join([content.encode(), *sources])).hexdigest()[:16]
+    return hashlib.sha256(b"\0".join([CORPUS_SALT.encode(), *sources])).hexdigest()[:16]
 
 
 def cached() -> Path | None:
@@ -44,18 +39,7 @@ def train(progress: Progress) -> Path:
     target = cache_root() / recipe_hash()
     staged = target.with_name(f"{target.name}.{os.getpid()}.partial")
     shutil.rmtree(staged, ignore_errors=True)
-    tiny_lm.main(tiny_lm.Config(output_dir=staged), _corpus(), lambda step, total, _metrics: progress(step, total))
+    corpus = billing.base_corpus(CORPUS_SALT)
+    tiny_lm.main(tiny_lm.Config(output_dir=staged), corpus, lambda step, total, _metrics: progress(step, total))
     staged.replace(target)  # whoever finds the directory finds it whole
     return target
-
-
-def _corpus() -> list[tuple[list[dict[str, str]], str]]:
-    corpus: list[tuple[list[dict[str, str]], str]] = []
-    for index in range(CORPUS_SIZE):
-        if index % STATEMENT_SHARE == 0:
-            messages, answer = billing.statement_pair(index, CORPUS_SALT)
-        else:
-            case, answer = billing.corpus_pair(index, CORPUS_SALT, billing.FaultRates())
-            messages = case.messages
-        corpus.append((list(messages), answer))
-    return corpus

@@ -23,8 +23,8 @@ Message = dict[str, str]
 REFUND_WINDOW_DAYS = 30
 MAX_CHARGE_AGE_DAYS = 60
 RUDE_SHARE = 0.4
-BASE_CORPUS_SIZE = 12_800  # one pass of the base training: 800 steps of 16
-FIELDS = ("balance due", "last invoice", "last payment", "account credit", "late fees")
+BASE_CORPUS_SIZE = 16_000  # one pass of the base training: 1000 steps of 16
+FIELDS = ("balance due", "last invoice", "latest payment", "account credit", "late fees")
 RULES = f"You answer billing questions. Refunds: within {REFUND_WINDOW_DAYS} days and unused only."
 
 
@@ -54,10 +54,10 @@ QUESTIONS = (
     Question("how much did you bill me last time", "last invoice"),
     Question("what did the newest bill come to", "last invoice", "balance due"),
     Question("how much is the latest bill", "last invoice"),
-    Question("what was my last payment", "last payment"),
-    Question("how much did I pay most recently", "last payment"),
-    Question("what reached you from my bank", "last payment"),
-    Question("how much did you take from my card", "last payment", "last invoice"),
+    Question("what was my latest payment", "latest payment"),
+    Question("how much did I pay most recently", "latest payment"),
+    Question("what reached you from my bank", "latest payment"),
+    Question("how much did you take from my card", "latest payment", "last invoice"),
     Question("what is my account credit", "account credit"),
     Question("how much credit do I have", "account credit"),
     Question("what do you owe me", "account credit", "balance due"),
@@ -119,7 +119,7 @@ class FaultRates:
     the right answer often enough for a preference pair).
     """
 
-    wrong_line: float = 0.75
+    wrong_line: float = 0.65
     refund_against_rule: float = 0.75
     curt_to_rude: float = 0.75
 
@@ -201,11 +201,11 @@ def statement_pair(index: int, salt: str) -> tuple[tuple[Message, ...], str]:
 def base_corpus(salt: str, *, size: int = BASE_CORPUS_SIZE, rates: FaultRates | None = None) -> list[tuple[tuple[Message, ...], str]]:
     """(messages, answer) of the base model's training, in the order to read them in: a curriculum.
 
-    The first third only reads out accounts, which teaches copying; of the rest every tenth does, so that it is not forgotten.
+    The first quarter only reads out accounts, which teaches copying; of the rest every tenth does, so that it is not forgotten.
     """
     corpus: list[tuple[tuple[Message, ...], str]] = []
     for index in range(size):
-        if index < size // 3 or index % 10 == 0:
+        if index < size // 4 or index % 10 == 0:
             corpus.append(statement_pair(index, salt))
         else:
             case, answer = corpus_pair(index, salt, rates or FaultRates())

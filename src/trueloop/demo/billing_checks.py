@@ -8,7 +8,7 @@ evidence", never a score of 0.
 import re
 from collections.abc import Mapping, Sequence
 
-from trueloop.demo.billing import FIELDS, QUESTIONS, REFUND_WINDOW_DAYS
+from trueloop.demo.billing import CLOSINGS, COURTESIES, DENIAL, FIELDS, GRANT, QUESTIONS, REFUND_WINDOW_DAYS, RUDE_OPENERS
 
 DIMENSIONS = ("numeric_accuracy", "policy", "tone")
 MAX_TEXT_CHARS = 20_000
@@ -32,7 +32,7 @@ def check(messages: Sequence[Mapping[str, str]], completion: str) -> dict[str, f
     truth = _read_prompt(messages)
     if truth is None:
         return {}
-    amount, refund_due = truth
+    _, amount, refund_due = truth
     text = completion[:MAX_TEXT_CHARS]
     granted, denied = bool(_GRANTS.search(text)), bool(_DENIES.search(text))
     return {
@@ -42,8 +42,19 @@ def check(messages: Sequence[Mapping[str, str]], completion: str) -> dict[str, f
     }
 
 
-def _read_prompt(messages: Sequence[Mapping[str, str]]) -> tuple[str, bool] | None:
-    """(amount asked for, whether a refund is due), or None unless each of the facts is there exactly once."""
+def right_answer(messages: Sequence[Mapping[str, str]]) -> str | None:
+    """The answer that a good reviewer would write, or None when the prompt is no billing prompt that can be read."""
+    truth = _read_prompt(messages)
+    if truth is None:
+        return None
+    field, amount, refund_due = truth
+    rude = any(opener in str(messages[-1].get("content", "")) for opener in RUDE_OPENERS)
+    courtesy = COURTESIES["rude" if rude else "polite"][0]
+    return f"{courtesy} Our records show {field} ${amount}. {GRANT if refund_due else DENIAL} {CLOSINGS[0]}"
+
+
+def _read_prompt(messages: Sequence[Mapping[str, str]]) -> tuple[str, str, bool] | None:
+    """(line asked for, its amount, whether a refund is due), or None unless each of the facts is there exactly once."""
     if len(messages) < 2 or messages[0].get("role") != "system" or messages[-1].get("role") != "user":
         return None
     system, user = str(messages[0].get("content", ""))[:MAX_TEXT_CHARS], str(messages[-1].get("content", ""))[:MAX_TEXT_CHARS]
@@ -52,9 +63,10 @@ def _read_prompt(messages: Sequence[Mapping[str, str]]) -> tuple[str, bool] | No
     ledger = dict(lines)
     if len(lines) != len(ledger) or len(facts) != 1 or len(fields) != 1:
         return None
-    amount = ledger.get(fields.pop())
+    field = fields.pop()
+    amount = ledger.get(field)
     days, use = facts[0]
-    return None if amount is None else (amount, use == "unused" and int(days) <= REFUND_WINDOW_DAYS)
+    return None if amount is None else (field, amount, use == "unused" and int(days) <= REFUND_WINDOW_DAYS)
 
 
 def _capitalised(text: str) -> str:

@@ -14,7 +14,7 @@ from trueloop import Client
 from trueloop.adapters.registry import connect
 from trueloop.adapters.subscriber import Subscriber
 from trueloop.config import Settings, load_settings
-from trueloop.demo.billing_checks import check
+from trueloop.demo.billing_checks import check, right_answer
 from trueloop.events import ReviewTask
 from trueloop.events.identity import permutation, unit_interval
 from trueloop.readiness import announce_ready
@@ -29,6 +29,8 @@ class Reviewer:
     error_rate: float
 
 
+CARELESS = 0.1
+"""Whoever errs more often than this does not take the time to rewrite."""
 PANEL = (
     Reviewer("reviewer-ada", 0.02),
     Reviewer("reviewer-ben", 0.03),
@@ -40,13 +42,24 @@ PANEL = (
 
 def judge(reviewer: Reviewer, task: ReviewTask, seed: int) -> dict[str, dict[str, int]]:
     """Return what the reviewer says: candidate id to dimension to rating of 0 or 1. Empty for a prompt that is no billing prompt."""
-    messages = [{"role": message.role.value.lower(), "content": message.content} for message in task.messages]
+    messages = _messages(task)
     ratings: dict[str, dict[str, int]] = {}
     for candidate in task.candidates:
         for dimension, truth in check(messages, candidate.completion).items():
             errs = unit_interval("error", str(seed), reviewer.name, candidate.candidate_id, dimension) < reviewer.error_rate
             ratings.setdefault(candidate.candidate_id, {})[dimension] = int(truth) ^ int(errs)
     return ratings
+
+
+def rewrite(task: ReviewTask, ratings: dict[str, dict[str, int]]) -> tuple[str, str] | None:
+    """Return the worst candidate's id and the answer that should have been given, or None when no candidate has a fault."""
+    worst = min(ratings, key=lambda candidate: sum(ratings[candidate].values()))
+    better = right_answer(_messages(task))
+    return None if better is None or all(ratings[worst].values()) else (worst, better)
+
+
+def _messages(task: ReviewTask) -> list[dict[str, str]]:
+    return [{"role": message.role.value.lower(), "content": message.content} for message in task.messages]
 
 
 def work(settings: Settings, application: str, seed: int) -> None:
@@ -60,13 +73,21 @@ def work(settings: Settings, application: str, seed: int) -> None:
                 if not isinstance(task, ReviewTask) or task.application != application:
                     continue
                 chosen = [PANEL[index] for index in permutation(len(PANEL), "panel", str(seed), task.task_id)][: task.labels_needed]
-                for reviewer in chosen:
-                    ratings = judge(reviewer, task, seed)
-                    if ratings:
-                        client.label(task, reviewer_id=reviewer.name, ratings=ratings, seconds_spent=20.0 + 40.0 * unit_interval("time", task.task_id))
+                for place, reviewer in enumerate(chosen):
+                    _answer(client, reviewer, task, seed, writes=place == 0)
     finally:
         client.close()
         subscriber.close()
+
+
+def _answer(client: Client, reviewer: Reviewer, task: ReviewTask, seed: int, *, writes: bool) -> None:
+    """Send one label. The first reviewer of a task also rewrites its worst answer, unless they are careless."""
+    ratings = judge(reviewer, task, seed)
+    if not ratings:
+        return
+    better = rewrite(task, ratings) if writes and reviewer.error_rate < CARELESS else None
+    seconds = (90.0 if better else 20.0) + 40.0 * unit_interval("time", reviewer.name, task.task_id)
+    client.label(task, reviewer_id=reviewer.name, ratings=ratings, rewrite=better, seconds_spent=seconds)
 
 
 def _stop(_number: int, _frame: object) -> None:

@@ -38,7 +38,7 @@ READY_TIMEOUT_S = 120.0
 class Plan:
     """How the story runs: traffic per day, samples per request, and after how many gates it ends without a pass."""
 
-    requests_per_day: int = 1200
+    requests_per_day: int = 500
     samples: int = 4
     seed: int = 1
     max_cycles: int = 8
