@@ -23,5 +23,8 @@ def demo(
 
     from trueloop.demo.story import Plan, run
 
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # a log has no width of its own
     plan = Plan(requests_per_day=requests_per_day, seed=seed, max_cycles=max_cycles, deadline_s=deadline_s)
-    raise typer.Exit(0 if run(state_dir, plan, Console()) else 1)
+    raise typer.Exit(0 if run(state_dir, plan, console) else 1)

@@ -33,7 +33,7 @@ def cached() -> Path | None:
 
 
 def train(progress: Progress) -> Path:
-    """Train the base checkpoint and return its directory. Takes about 100 s on two cores."""
+    """Train the base checkpoint and return its directory. Takes about 120 CPU seconds."""
     from trueloop.trainers import tiny_lm
 
     target = cache_root() / recipe_hash()

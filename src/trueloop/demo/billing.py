@@ -190,7 +190,7 @@ def statement_pair(index: int, salt: str) -> tuple[tuple[Message, ...], str]:
     """A request to read out the whole ledger, in another order, and its answer.
 
     Only in the corpus, never in the traffic: it has five amounts to copy instead of one, and copying is the slow part of the base
-    training (with these in the corpus it is learnt in about a fifth of the steps).
+    training.
     """
     case = make_case(index, salt)
     order = sorted(FIELDS, key=lambda field: draw(salt, index, f"statement {field}"))
