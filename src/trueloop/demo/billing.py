@@ -52,7 +52,7 @@ QUESTIONS = (
     Question("which sum is open today", "balance due"),
     Question("what was my last invoice", "last invoice"),
     Question("how much did you bill me last time", "last invoice"),
-    Question("what did the newest bill come to", "last invoice", "balance due"),
+    Question("what did the newest bill come to", "last invoice"),
     Question("how much is the latest bill", "last invoice"),
     Question("what was my latest payment", "latest payment"),
     Question("how much did I pay most recently", "latest payment"),
