@@ -40,11 +40,7 @@ def generate(
         n: Samples per prompt.
         batch_rows: Rows in one forward pass, samples included; a matter of memory and speed, not of results.
     """
-    if temperature < 0 or not 0 < top_p <= 1 or n < 1 or max_new_tokens < 1:
-        raise ValueError(
-            f"got temperature={temperature!r}, top_p={top_p!r}, n={n!r}, max_new_tokens={max_new_tokens!r}; "
-            "expected temperature >= 0, 0 < top_p <= 1, n >= 1, max_new_tokens >= 1"
-        )
+    _check(temperature, top_p, n, max_new_tokens)
     import torch
 
     model.eval()
@@ -62,9 +58,16 @@ def generate(
             rows = batch.run(max_new_tokens, temperature, top_p, noise)
             decoded = tokenizer.batch_decode(rows, skip_special_tokens=True)
             for position, number in enumerate(numbers):
-                own = decoded[position * copies : (position + 1) * copies]
-                results[number] = own * n if copies == 1 else own
+                results[number] = decoded[position * copies : (position + 1) * copies] * (n // copies)
     return results
+
+
+def _check(temperature: float, top_p: float, n: int, max_new_tokens: int) -> None:
+    if temperature < 0 or not 0 < top_p <= 1 or n < 1 or max_new_tokens < 1:
+        raise ValueError(
+            f"got temperature={temperature!r}, top_p={top_p!r}, n={n!r}, max_new_tokens={max_new_tokens!r}; "
+            "expected temperature >= 0, 0 < top_p <= 1, n >= 1, max_new_tokens >= 1"
+        )
 
 
 def _noise_seed(seed: int, text: str, sample: int) -> int:
