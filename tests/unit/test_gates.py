@@ -22,6 +22,13 @@ def test_wilson_equals_scipy() -> None:
         assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
+@given(hits=st.integers(0, 2000), more=st.integers(0, 2000))
+def test_wilson_holds_the_estimate(hits: int, more: int) -> None:
+    n = max(hits + more, 1)
+    bounds = wilson(hits / n, n, 0.95)
+    assert 0 <= bounds.low <= hits / n <= bounds.high <= 1
+
+
 def test_tango_equals_a_grid_search_over_his_equation() -> None:
     b, c, n = 12, 2, 44
 

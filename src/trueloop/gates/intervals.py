@@ -39,7 +39,8 @@ def wilson(mean: float, n: int, confidence: float) -> Bounds:
     z = z_of(confidence)
     centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
     spread = z / (1 + z * z / n) * sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
-    return Bounds(max(0.0, centre - spread), min(1.0, centre + spread))
+    # At 0 and 1 a bound equals the mean, up to rounding, which must not put it on the wrong side.
+    return Bounds(max(0.0, min(centre - spread, mean)), min(1.0, max(centre + spread, mean)))
 
 
 def _tango_statistic(b: float, c: float, n: float, delta: float) -> float:

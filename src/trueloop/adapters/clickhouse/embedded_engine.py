@@ -84,7 +84,7 @@ class EmbeddedEngine:
             ) from None
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory.absolute()
-        self._connect = chdb.connect
+        self._connect: Any = chdb.connect
         try:
             self._writer = chdb.connect(str(self._directory))
         except RuntimeError as error:
