@@ -59,8 +59,12 @@ test-serial: fetch ## Run the tests that start the broker, the registry and the 
 	$(if $(SERIAL_TESTS),$(BIN)/pytest $(SERIAL_TESTS),@echo 'no such tests')
 
 .PHONY: test-long
-test-long: fetch ## Run the soak and benchmark tests.
-	$(BIN)/pytest -m long $(SERIAL_TESTS) $(wildcard bench)
+test-long: install ## Run the long tests: the simulations of the drift detectors.
+	$(BIN)/pytest -m long $(PARALLEL_TESTS) $(SERIAL_TESTS)
+
+.PHONY: bench
+bench: fetch ## Measure latency and throughput of the loop; prints and writes bench/results/loop.json.
+	$(BIN)/python bench/loop.py
 
 .PHONY: wheel-test
 wheel-test: fetch ## Build the wheel, install it in a clean environment and use it there.

@@ -58,7 +58,7 @@ def gate_table(cycles: list[Cycle]) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     dimensions = list(dict.fromkeys(d.dimension for cycle in cycles if cycle.gate for d in cycle.gate.dimensions if d.slice == "all"))
     table.add_column("cycle", justify="right")
-    table.add_column("pairs", justify="right")
+    table.add_column("dataset", justify="right")
     for name in dimensions:
         table.add_column(name)
     table.add_column("gate")
@@ -73,7 +73,7 @@ def gate_table(cycles: list[Cycle]) -> RenderableType:
         cells = [_score(next((d for d in gate.dimensions if d.dimension == name and d.slice == "all"), None)) for name in dimensions]
         why = ", ".join(reason.value.lower().replace("_", " ") for reason in gate.reasons)
         verdict = Text(gate.verdict.value, style=f"bold {COLOURS[gate.verdict]}")
-        table.add_row(str(number), str(cycle.request.dataset_version), *cells, verdict, why)
+        table.add_row(str(number), f"v{cycle.request.dataset_version}", *cells, verdict, why)
     return table
 
 
