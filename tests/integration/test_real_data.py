@@ -115,7 +115,7 @@ def test_hh_pairs_are_exact_and_a_dpo_job_runs_to_a_gate_decision(runtime: Embed
     decided: list[Any] = []
 
     def gated() -> bool:
-        decided[:] = query(settings, "SELECT verdict, n, candidate, candidate_low FROM v_gates WHERE application = 'hh-harmless'").rows
+        decided[:] = query(settings, "SELECT verdict, n, candidate_mean, candidate_low FROM v_gates WHERE application = 'hh-harmless'").rows
         return bool(decided)
 
     until(gated, "a gate decision", 240.0)
