@@ -10,9 +10,7 @@ from trueloop.events import (
     GateDecision,
     JobStatus,
     Label,
-    PreferencePair,
     Release,
-    Split,
     TrainingRequest,
     TrainingResult,
 )
@@ -36,8 +34,6 @@ class Observation:
     application: str
     events: Counter[str] = field(default_factory=Counter)
     reviewers: Counter[str] = field(default_factory=Counter)
-    calibration_pairs: int = 0
-    withdrawn_pairs: int = 0
     datasets: dict[int, DatasetVersion] = field(default_factory=dict)
     agreement: dict[str, AgreementEstimate] = field(default_factory=dict)
     cycles: dict[str, Cycle] = field(default_factory=dict)
@@ -51,9 +47,6 @@ class Observation:
         match event:
             case Label():
                 self.reviewers[event.reviewer_id] += 1
-            case PreferencePair():
-                self.withdrawn_pairs += event.withdrawn
-                self.calibration_pairs += event.split is Split.CALIBRATION and event.revises is None
             case AgreementEstimate(slice="all"):
                 self.agreement[event.dimension] = event
             case DatasetVersion(kind=DatasetKind.PAIRS):
