@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
+import aiokafka
 import faust
 import pytest
 from aiokafka.structs import ConsumerRecord
@@ -25,7 +26,7 @@ from pydantic import SecretStr
 from trueloop.adapters.faust_batch import BatchApp, StateTable
 from trueloop.adapters.faust_batch.assignor import SoleAssignor
 from trueloop.adapters.faust_batch.batch import Batch, split
-from trueloop.adapters.faust_batch.consumer import BatchConsumer
+from trueloop.adapters.faust_batch.consumer import BatchConsumer, PromptConsumerThread
 from trueloop.adapters.faust_batch.credentials import broker_options
 from trueloop.adapters.faust_batch.table import PartitionedStore
 from trueloop.config import KafkaSettings
@@ -53,6 +54,9 @@ OVERRIDDEN: dict[str, tuple[Callable[..., Any], str]] = {
     "Consumer.verify_all_partitions_active": (Consumer.verify_all_partitions_active, "4e0e46f5c297305d"),
     "Consumer.stop_flow": (Consumer.stop_flow, "cf7e875a2b0d40e8"),
     "AIOKafkaConsumerThread._fetch_records": (AIOKafkaConsumerThread._fetch_records, "39a2c6c79fc1455a"),
+    "AIOKafkaConsumerThread._create_worker_consumer": (AIOKafkaConsumerThread._create_worker_consumer, "c2701bfc3e6f6cad"),
+    "AIOKafkaConsumer._new_consumer_thread": (AIOKafkaConsumer._new_consumer_thread, "0870ec53dea75083"),
+    "aiokafka.AIOKafkaConsumer.start": (aiokafka.AIOKafkaConsumer.start, "2f1ba70443327538"),
     "Schema.compile": (Schema.compile, "d46eec5ce3195b2c"),
     "Store.apply_changelog_batch": (Store.apply_changelog_batch, "71863e3cd727aac2"),
     "Store.on_recovery_completed": (Store.on_recovery_completed, "a00bef343e139602"),
@@ -92,6 +96,7 @@ def test_what_is_overridden_upstream_is_what_was_read(name: str) -> None:
 
 PAIRS = [
     (BatchConsumer, AIOKafkaConsumer),
+    (PromptConsumerThread, AIOKafkaConsumerThread),
     (PartitionedStore, Store),
     (StateTable, faust.Table),
     (SoleAssignor, PartitionAssignor),
