@@ -39,6 +39,8 @@ from trueloop.topics import TRAINING_REQUESTS
 IDLE_POLL_S = 0.2
 RESPAWN_INTERVAL_S = 5.0
 """Least time between two starts of an idle child, so that one that cannot start does not take the machine."""
+WARM_UP_AFTER_S = 3.0
+"""How long the first child waits for a request: its imports take all of a small machine, and the workers that start beside it need that too."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ class Worker:
         self._files = JobFiles(settings.models)
         self._stopping = threading.Event()
         self._child: TrainingProcess | None = None
-        self._child_started = 0.0
+        self._child_started = time.monotonic() - RESPAWN_INTERVAL_S + WARM_UP_AFTER_S
 
     def stop(self) -> None:
         """Ask `run` to return soon: the job in hand is called off and its request stays uncommitted."""

@@ -103,6 +103,7 @@ class Sink:
             logger.warning("topic %r partition %d: %d records were deleted by retention before the sink read them", topic, number, count)
         self._consumer.assign([self._topic_partition(partition, offset) for partition, offset in found.offsets.items()])
         self.assigned = wanted
+        logger.info("reading %d partitions", len(wanted))
         self._on_assigned()
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

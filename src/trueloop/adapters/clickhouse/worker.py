@@ -1,7 +1,9 @@
 """The sink as a process: engine, schema, endpoint and sink, from start to SIGTERM."""
 
+import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +16,8 @@ from trueloop.readiness import announce_ready
 
 ENGINE_DIRECTORY = "clickhouse"
 
+logger = logging.getLogger(__name__)
+
 
 def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then write what is held, and close ClickHouse.
@@ -25,7 +29,9 @@ def run(settings: Settings) -> None:
     """
     from trueloop.adapters.clickhouse.sink import Sink
 
+    begun = time.monotonic()
     with _engine(settings) as engine:
+        logger.info("ClickHouse is open after %.2f s", time.monotonic() - begun)
         sink = Sink(settings.kafka, connect_registry(settings.registry), engine, alone=settings.clickhouse.embedded, on_assigned=announce_ready)
         with _stopping(sink):
             sink.run()
