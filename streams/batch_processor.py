@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from trueloop.streams.batch_run import RETRY_GRACE_MS, BatchRun, due_ms
 from trueloop.streams.lane import Lane
 from trueloop.streams.resources import Resources
+from trueloop.streams.screening import Decoded, screened
 
 from trueloop.adapters.delivery import Outgoing
 from trueloop.adapters.faust_batch import Batch, StateTable
@@ -16,7 +17,7 @@ from trueloop.adapters.faust_batch.batch import RawRecord
 from trueloop.adapters.kafka import physical_name, read_events
 from trueloop.errors import ConfigurationError, DecodeError, UnavailableError
 from trueloop.events import Event
-from trueloop.processors.processor import Context, Processor
+from trueloop.processors.processor import Context, Processor, Screened, StepFunction
 from trueloop.rejection import Rejection, RejectReason
 from trueloop.topics import MAX_MESSAGE_BYTES, Topic, topic_of
 
@@ -27,7 +28,21 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 """Between attempts to reach a registry: soon enough for a restart, and not a burden on one that is down."""
 LARGEST_EVENT = MAX_MESSAGE_BYTES - 4096
 """Bytes of a derived event; the rest is for key, headers and the record's own overhead."""
-Decoded = Event | DecodeError | None
+
+
+class Single(NamedTuple):
+    """A record that is stepped by itself."""
+
+    record: RawRecord
+    event: Decoded
+    step: StepFunction
+
+
+class Work(NamedTuple):
+    """A batch after the first look."""
+
+    screened: Screened
+    singly: list[Single]
 
 
 class SuspendedError(Exception):
@@ -64,13 +79,13 @@ class BatchProcessor:
         """
         if retried:
             await self._until_due(batch)
-        decoded = await self._decode(topic, batch)
         governance = await self._patiently(self.resources.governance.fresh)
         context = Context(governance, self.settings.blinding_key.get_secret_value(), await self._history())
+        work = await self._work(topic, batch, context)
         place = 0 if self._whole else batch.partition
         async with self._locks[place]:
             try:
-                run = await self._run(topic, batch, decoded, context, self._lane(place), retried=retried)
+                run = await self._run(topic, batch, work, context, self._lane(place), retried=retried)
                 await self._make_durable(run, place)
             except BaseException:
                 self._lanes.pop(place, None)  # it holds changes that were not made durable
@@ -92,29 +107,32 @@ class BatchProcessor:
             lane = self._lanes[place] = Lane(self._processor, self._table.partition(place) if self._table is not None else {})
         return lane
 
-    async def _run(self, topic: Topic, batch: Batch, decoded: list[Decoded], context: Context, lane: Lane, *, retried: bool) -> BatchRun:
+    async def _run(self, topic: Topic, batch: Batch, work: Work, context: Context, lane: Lane, *, retried: bool) -> BatchRun:
         run = BatchRun(self._kafka, self._processor.name, topic, batch, self.resources.clock(), retried=retried)
-        for record, event in zip(batch.records, decoded, strict=True):
-            if event is None:
-                run.count("tombstone")
-            elif isinstance(event, DecodeError):
-                run.count(event.reason.value)
-                run.reject(record, Rejection(event.reason, event.message))
-            else:
-                await self._step(run, record, event, context, lane, retried=retried)
+        for outcome, events in work.screened.outcomes.items():
+            run.count(outcome, events)
+        await self._publish_all(run, work.screened.out)
+        for single in work.singly:
+            await self._step(run, single, context, lane, retried=retried)
         if run.touched:
             if lane.view is None:
                 raise TypeError(f"processor {self._processor.name!r} touches summaries but has no view")
-            too_large = await self._publish(run, lane.view.summarise(tuple(run.touched), now=run.now, context=context))
-            if too_large is not None:
-                raise ConfigurationError(f"a summary of processor {self._processor.name!r} cannot be published: {too_large.message}")
+            await self._publish_all(run, lane.view.summarise(tuple(run.touched), now=run.now, context=context))
         return run
 
-    async def _step(self, run: BatchRun, record: RawRecord, event: Event, context: Context, lane: Lane, *, retried: bool) -> None:
+    async def _step(self, run: BatchRun, single: Single, context: Context, lane: Lane, *, retried: bool) -> None:
+        record, event = single.record, single.event
+        if event is None:
+            run.count("tombstone")
+            return
+        if isinstance(event, DecodeError):
+            run.count(event.reason.value)
+            run.reject(record, Rejection(event.reason, event.message))
+            return
         processor = self._processor
         key = processor.key(event) if processor.key else None
         state = None if key is None else lane.get(key)
-        step = processor.step(state, event, source=run.source(record), now=run.now, final=retried, context=context)
+        step = single.step(state, event, source=run.source(record), now=run.now, final=retried, context=context)
         if step.outcome not in processor.outcomes or (step.retry and retried):
             raise ValueError(f"processor {processor.name!r} returned outcome {step.outcome!r}, retry {step.retry} on final {retried}; see Step")
         too_large = await self._publish(run, step.out) if step.out else None
@@ -131,6 +149,12 @@ class BatchProcessor:
             run.reject(record, step.rejection)
         if step.retry:
             run.retry(record)
+
+    async def _publish_all(self, run: BatchRun, events: Iterable[Event]) -> None:
+        """Add events that no single record caused, so that none can be refused for them."""
+        too_large = await self._publish(run, events)
+        if too_large is not None:
+            raise ConfigurationError(f"a summary of processor {self._processor.name!r} cannot be published: {too_large.message}")
 
     async def _publish(self, run: BatchRun, events: Iterable[Event]) -> Rejection | None:
         """Add derived events to the run; if one is too large for its topic, add none and say so."""
@@ -161,14 +185,24 @@ class BatchProcessor:
             self._table.put(place, key, data)
         lane.settle()
 
-    async def _decode(self, topic: Topic, batch: Batch) -> list[Decoded]:
-        decoded: list[Decoded] = []
-        for record in batch.records:
-            try:
-                decoded.append(self._decode_one(topic, record))
-            except UnavailableError:
-                decoded.append(await self._patiently(lambda record=record: self._decode_one(topic, record)))  # type: ignore[misc]
-        return decoded
+    async def _work(self, topic: Topic, batch: Batch, context: Context) -> Work:
+        """Screen the batch if that can be done, and decode what has to be read whole."""
+        try:
+            return self._work_now(topic, batch, context)
+        except UnavailableError:
+            return await self._patiently(lambda: self._work_now(topic, batch, context))
+
+    def _work_now(self, topic: Topic, batch: Batch, context: Context) -> Work:
+        def decode(place: int) -> Decoded:
+            return self._decode_one(topic, batch.records[place])
+
+        screen = self._processor.screen
+        if screen is None:
+            return Work(Screened(), [Single(record, decode(place), self._processor.step) for place, record in enumerate(batch.records)])
+        found, rest = screened(screen, self.resources.codec, topic, batch, context=context, decode=decode)
+        singly = [Single(batch.records[place], rest[place] if place in rest else decode(place), screen.finish) for place in found.picked]
+        bad = [Single(batch.records[place], event, screen.finish) for place, event in rest.items() if not isinstance(event, Event)]
+        return Work(found, singly + bad)
 
     def _decode_one(self, topic: Topic, record: RawRecord) -> Decoded:
         if record.value is None and topic.cleanup_policy == "compact":

@@ -38,9 +38,9 @@ class BatchRun:
         past = history(record.headers) if self._retried else None
         return Source(self._topic.name, past.partition, past.offset) if past else Source(self._topic.name, self._partition, record.offset)
 
-    def count(self, outcome: str) -> None:
-        """Count one record under an outcome."""
-        self.counts[self._topic.name, outcome] += 1
+    def count(self, outcome: str, records: int = 1) -> None:
+        """Count records under an outcome."""
+        self.counts[self._topic.name, outcome] += records
 
     def reject(self, record: RawRecord, rejection: Rejection) -> None:
         """Add a dead letter."""

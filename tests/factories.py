@@ -138,13 +138,17 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "median_seconds": 33.5,
         "reliability": [{"dimension": "tone", "alpha": 9.5, "beta": 1.5}, {"dimension": "accuracy", "alpha": 1.0, "beta": 1.0}],
     },
-    ev.DriftObservation: {
+    ev.DriftObservations: {
         "series_id": "drift-1",
-        "metric": "dimension:tone",
+        "metric": "score:judge",
         "slice": "locale=de",
-        "trace_id": "trace-1",
-        "checkpoint": "checkpoint-8",
-        "loss": 0.25,
+        "source": "traces/3",
+        "offsets": [7, 9, 10],
+        "losses": [0.25, 0.0, 1.0],
+        "marks": [-(2**63), 0, 2**63 - 1],
+        "checkpoints": ["checkpoint-7", "checkpoint-8"],
+        "checkpoint_of": [0, -1, 1],
+        "worst": [{"place": 2, "trace_id": "trace-3"}, {"place": 0, "trace_id": "trace-1"}],
     },
     ev.DriftSignal: {
         "series_id": "drift-1",
@@ -325,7 +329,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
 
 _KEYS = {
     ev.Trace: "trace_id", ev.ReviewTask: "task_id", ev.Label: "task_id", ev.Appeal: "trace_id", ev.GoldAnswer: "task_id",
-    ev.AgreementUnits: "series_id", ev.AgreementEstimate: "series_id", ev.ReviewerQuality: "reviewer_id", ev.DriftObservation: "series_id",
+    ev.AgreementUnits: "series_id", ev.AgreementEstimate: "series_id", ev.ReviewerQuality: "reviewer_id", ev.DriftObservations: "series_id",
     ev.DriftSignal: "series_id", ev.PreferencePair: "pair_id", ev.CalibrationItem: "item_id", ev.DatasetVersion: "name",
     ev.TrainingRequest: "job_id", ev.TrainingResult: "job_id", ev.Evaluation: "candidate", ev.GateDecision: "candidate",
     ev.Release: "application", ev.RubricPublished: "rubric_id", ev.PolicyPublished: "policy_id", ev.Erasure: "subject_id",

@@ -3,11 +3,14 @@
 import io
 import json
 import struct
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import fastavro
 from pydantic import ValidationError
 
+from trueloop.columns.columns import Columns, read_columns
+from trueloop.columns.plan import Plan, plan_of
 from trueloop.errors import DecodeError
 from trueloop.events import Event
 from trueloop.events.avro import schema_file
@@ -53,6 +56,7 @@ class Codec:
         self._headers: dict[str, bytes] = {}
         self._ours: dict[str, Any] = {}
         self._writers: dict[int, Any] = {}
+        self._plans: dict[tuple[int, tuple[str, ...]], Plan | None] = {}
 
     def encode(self, topic: Topic, event: Event) -> bytes:
         """Return the event in wire format. Raises TypeError when the event is not the topic's, UnavailableError without a registry."""
@@ -103,6 +107,29 @@ class Codec:
         if not isinstance(record, dict):
             raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"schema id {schema_id} on {topic.name!r} is not a record")
         return record
+
+    def columns(self, values: Sequence[bytes], fields: tuple[str, ...]) -> Columns | None:
+        """Return some fields of many records as columns, or None when they cannot be read that way: then `decode` each.
+
+        Rows that are not `regular` are to be decoded singly too; so are those of another schema than the first record's. Nothing is said of
+        the fields after the last one that is asked for. Raises UnavailableError when the registry does not answer.
+        """
+        header = values[0][: _HEADER.size] if values else b""
+        if len(header) < _HEADER.size or header[0] != MAGIC:
+            return None
+        schema_id = _HEADER.unpack(header)[1]
+        if (schema_id, fields) not in self._plans:
+            try:
+                self._plans[schema_id, fields] = plan_of(self._writer(schema_id), fields)
+            except DecodeError:
+                return None
+        plan = self._plans[schema_id, fields]
+        if plan is None:
+            return None
+        if all(value.startswith(header) for value in values):
+            return read_columns(plan, values, _HEADER.size)
+        # A record of a header and nothing else is cut, so it is not regular.
+        return read_columns(plan, [value if value.startswith(header) else header for value in values], _HEADER.size)
 
     def _ends_inside(self, topic: Topic, writer: Any, data: bytes) -> bool:
         """Read bad bytes once more, to see whether they failed for want of more: fastavro's exception does not tell."""

@@ -11,7 +11,7 @@ from trueloop.streams.worker import run_processors
 
 from trueloop import topics
 from trueloop.config import load_settings
-from trueloop.events import Appeal, DriftObservation, Event, Label, Trace
+from trueloop.events import Appeal, DriftObservations, Event, Label, Trace
 from trueloop.events.identity import derive_id
 from trueloop.processors.processor import Context, Processor, Source, Step, View
 from trueloop.rejection import Rejection, RejectReason
@@ -52,8 +52,8 @@ class Total(View):
     def summarise(self, touched: Collection[str], *, now: datetime, context: Context) -> tuple[Event, ...]:
         (name,) = touched
         total = str(self.total)
-        event = DriftObservation(
-            event_id=derive_id(name, total), occurred_at=now, application="test", series_id=name, metric="total", slice="all", trace_id=total, loss=0.0
+        event = DriftObservations(
+            event_id=derive_id(name, total), occurred_at=now, application="test", series_id=name, metric="total", slice="all", losses=[0.0], marks=[self.total]
         )
         return (event,)
 

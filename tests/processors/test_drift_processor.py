@@ -6,7 +6,7 @@ import pytest
 
 from tests.factories import START, example
 from trueloop.drift import Detector, update
-from trueloop.events import DriftObservation, DriftState, PolicyPublished, RubricPublished
+from trueloop.events import DriftObservations, DriftState, PolicyPublished, RubricPublished
 from trueloop.processors.drift import EVIDENCE_SPAN, MAX_EVIDENCE, PROCESSOR, REMEMBERED
 from trueloop.processors.processor import Context, Source
 from trueloop.rubrics import Governance
@@ -52,15 +52,26 @@ def driver():
     return ProcessorDriver(PROCESSOR, Context(GOVERNANCE))
 
 
-def observation(number, loss, **changes):
-    defaults = {
-        "event_id": f"observation-{number}",
-        "occurred_at": START + timedelta(seconds=number),
-        "trace_id": f"trace-{number}",
-        "checkpoint": "v1",
+def observation(number, loss, checkpoint="v1", **changes):
+    return several([(number, loss)], checkpoint=checkpoint, **changes)
+
+
+def several(items, checkpoint="v1", source=None, **changes):
+    """Observations of traces by number, in one event; with a source, their numbers are their offsets there."""
+    worst = sorted(((loss, -place) for place, (_, loss) in enumerate(items) if loss > 0), reverse=True)[:20]
+    fields = {
+        "event_id": f"observations-{items[0][0]}-{items[-1][0]}",
+        "occurred_at": START + timedelta(seconds=items[-1][0]),
         "series_id": "series-1",
+        "losses": [loss for _, loss in items],
+        "marks": [number for number, _ in items],
+        "source": source,
+        "offsets": [number for number, _ in items] if source else [],
+        "checkpoints": [checkpoint] if checkpoint else [],
+        "checkpoint_of": [],
+        "worst": [{"place": -place, "trace_id": f"trace-{items[-place][0]}"} for _, place in worst],
     }
-    return example(DriftObservation, loss=loss, **(defaults | changes))
+    return example(DriftObservations, **(fields | changes))
 
 
 def feed(drive, losses, start=0, **changes):
@@ -218,3 +229,47 @@ def test_ids_of_signals_depend_on_the_evidence_only():
     for number, loss in enumerate(GOOD_THEN_BAD):
         second.send(observation(number, loss), source=Source(DRIFT_OBSERVATIONS.name, 3, 1000 + 2 * number))
     assert [signal.event_id for signal in second.out] == [signal.event_id for signal in first.out]
+
+
+def test_one_event_of_many_items_is_many_events_of_one():
+    singly, batched = driver(), driver()
+    losses = [0.1, 0.4] * 20 + [1.0] * 30
+    feed(singly, losses)
+    batched.send(several(list(enumerate(losses))))
+    assert [(s.event_id, s.state, s.n_current) for s in batched.out] == [(s.event_id, s.state, s.n_current) for s in singly.out]
+    assert batched.state("series-1").detector == singly.state("series-1").detector
+    assert batched.state("series-1").recent == singly.state("series-1").recent
+
+
+@pytest.mark.parametrize("cut", [1, 300, 700, 1199])
+def test_a_sender_that_was_killed_sends_again_in_other_batches(cut):
+    """Its memory of marks is shorter than what is sent again; the offsets of the items are what tells."""
+    items = [(number, 0.5) for number in range(1200)]
+    plain, repeated = driver(), driver()
+    plain.send(several(items, source="traces/0"))
+    repeated.send(several(items[:cut], source="traces/0"))
+    repeated.send(several(items[: cut // 2 + 1], source="traces/0"))
+    repeated.send(several(items, source="traces/0"))
+    assert repeated.state("series-1").detector == plain.state("series-1").detector
+    assert repeated.state("series-1").observed == 1200
+
+
+def test_partitions_of_the_source_have_offsets_of_their_own():
+    drive = driver()
+    drive.send(several([(5, 0.5), (9, 0.5)], source="traces/0"))
+    drive.send(several([(3, 0.5), (4, 0.5)], source="traces/1"))
+    assert drive.state("series-1").observed == 4
+
+
+def test_a_trace_that_was_produced_twice_is_counted_once():
+    drive = driver()
+    drive.send(several([(1, 0.5), (2, 0.5)], source="traces/0"))
+    drive.send(several([(1, 0.5), (2, 0.5)], source="traces/0", marks=[1, 2], offsets=[7, 8]))
+    assert drive.outcomes == {"observed": 1, "duplicate": 1}
+
+
+def test_each_item_has_the_checkpoint_that_answered_it():
+    drive = driver()
+    feed(drive, GOOD_THEN_BAD)
+    drive.send(several([(28, 1.0), (29, 0.0), (30, 0.0)], checkpoints=["v1", "v2"], checkpoint_of=[0, -1, 1]))
+    assert (drive.out[-1].state, drive.out[-1].checkpoint, drive.out[-1].n_current) == (DriftState.OK, "v2", 1)

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from tests.processors.scenario import KEY, START, context, policy, trace
-from trueloop.events import CalibrationItem, Consent, DriftObservation, Message, ReviewTask, Role, Split
+from trueloop.events import CalibrationItem, Consent, DriftObservations, Message, ReviewTask, Role, Split
 from trueloop.processors.sampling import PROCESSOR
 from trueloop.rejection import RejectReason
 from trueloop.sampling.blinding import candidate_id
@@ -89,8 +89,8 @@ def test_scores_become_losses_for_all_and_for_wanted_slices() -> None:
     run = driver(drift={"slices": ["locale"]})
     run.send(trace(scores={"judge": 0.75}))
     observations = run.out_of(DRIFT_OBSERVATIONS)
-    assert {(o.metric, o.slice, o.loss) for o in observations} == {("score:judge", "all", 0.25), ("score:judge", "locale=de", 0.25)}
-    assert all(isinstance(o, DriftObservation) for o in observations)
+    assert {(o.metric, o.slice, *o.losses) for o in observations} == {("score:judge", "all", 0.25), ("score:judge", "locale=de", 0.25)}
+    assert all(isinstance(o, DriftObservations) for o in observations)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"events", "schemas", "errors", "rejection"}),
-    frozenset({"agreement", "datasets", "drift", "estimates", "gates", "labels", "pairs", "replay", "reviewers", "rubrics", "sampling"}),
+    frozenset({"agreement", "columns", "datasets", "drift", "estimates", "gates", "labels", "pairs", "replay", "reviewers", "rubrics", "sampling"}),
     frozenset({"codec", "config", "outbox", "readiness", "topics", "writer_schema"}),
     frozenset({"processors"}),
     frozenset({"adapters"}),

@@ -8,7 +8,7 @@ from trueloop.events.calibration_item import CalibrationItem, CalibrationReason
 from trueloop.events.conversation import Message, Role, prompt_hash
 from trueloop.events.dataset_version import DatasetKind, DatasetVersion, DimensionAgreement
 from trueloop.events.drift import DriftSignal, DriftState
-from trueloop.events.drift_observation import DriftObservation
+from trueloop.events.drift_observations import DriftObservations, WorstItem
 from trueloop.events.evaluation import Evaluation, PairedScores
 from trueloop.events.gate import DimensionVerdict, GateDecision, GateReason, Verdict
 from trueloop.events.gold import GoldAnswer
@@ -27,9 +27,9 @@ from trueloop.events.training_result import JobStatus, TrainingResult
 __all__ = [
     "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent",
     "Critique", "DatasetKind", "DatasetVersion", "DimensionAgreement", "DimensionOutcome", "DimensionReliability", "DimensionVerdict",
-    "DriftObservation", "DriftSignal", "DriftState", "Erasure", "Evaluation", "Event", "GateDecision", "GateReason", "GoldAnswer",
+    "DriftObservations", "DriftSignal", "DriftState", "Erasure", "Evaluation", "Event", "GateDecision", "GateReason", "GoldAnswer",
     "JobStatus", "Label", "Message", "PairSource", "PairedScores", "PolicyPublished", "Preference", "PreferencePair", "Rating",
     "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewTask", "ReviewerQuality", "ReviewerStatus", "Rewrite", "Role",
     "RubricPublished", "SamplingReason", "Severity", "SpanMark", "Split", "Trace", "TrainingRequest", "TrainingResult",
-    "TriggerReason", "Undefined", "UnitCounts", "Verdict", "derive_id", "permutation", "prompt_hash", "unit_interval",
+    "TriggerReason", "Undefined", "UnitCounts", "Verdict", "WorstItem", "derive_id", "permutation", "prompt_hash", "unit_interval",
 ]  # fmt: skip

@@ -4,16 +4,20 @@ import hashlib
 from collections.abc import Sequence
 
 _ID_BYTES = 16
+UNIT_BYTES = 8
+"""Bytes of the hash behind `unit_interval`."""
 
 
 def _digest(parts: Sequence[str], size: int) -> bytes:
     hasher = hashlib.blake2b(digest_size=size)
     for part in parts:
-        data = part.encode()
-        # The length prefix keeps ("ab", "c") and ("a", "bc") apart.
-        hasher.update(len(data).to_bytes(8, "big"))
-        hasher.update(data)
+        hasher.update(framed(part.encode()))
     return hasher.digest()
+
+
+def framed(data: bytes) -> bytes:
+    """Return a part as it is hashed: with its length before it, which keeps ("ab", "c") and ("a", "bc") apart."""
+    return len(data).to_bytes(8, "big") + data
 
 
 def derive_id(*parts: str) -> str:
@@ -33,7 +37,7 @@ def unit_interval(*parts: str) -> float:
     >>> 0.0 <= unit_interval("salt", "trace-1") < 1.0
     True
     """
-    return (int.from_bytes(_digest(parts, 8), "big") >> 11) / float(1 << 53)
+    return (int.from_bytes(_digest(parts, UNIT_BYTES), "big") >> 11) / float(1 << 53)
 
 
 def permutation(size: int, *parts: str) -> tuple[int, ...]:

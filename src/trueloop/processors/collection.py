@@ -6,8 +6,9 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from trueloop.drift.observations import mark_of
 from trueloop.drift.series import drift_series
-from trueloop.events import DriftObservation, Event, Label, PreferencePair, ReviewTask
+from trueloop.events import DriftObservations, Event, Label, PreferencePair, ReviewTask, WorstItem
 from trueloop.events.identity import derive_id
 from trueloop.labels.contributions import contributions, preference_dimension
 from trueloop.labels.validation import fault_of
@@ -177,7 +178,7 @@ def _pair_event(task: ReviewTask, pair: Pair, label: Label, before: LivePair | N
     )
 
 
-def _observations(task: ReviewTask, labels: tuple[Label, ...], governed: InForce, context: Context) -> Iterator[DriftObservation]:
+def _observations(task: ReviewTask, labels: tuple[Label, ...], governed: InForce, context: Context) -> Iterator[DriftObservations]:
     """The mean loss per dimension of the completion that was served, once per task, when its labels are complete."""
     served = candidate_id(context.blinding_key, task.task_id, 0)
     for dimension in governed.rubric.dimensions:
@@ -191,15 +192,16 @@ def _observations(task: ReviewTask, labels: tuple[Label, ...], governed: InForce
             continue
         metric = f"dimension:{dimension.name}@{governed.rubric.id}.{governed.rubric.version}"
         for series in drift_series(task.application, metric, task.slices, governed.policy.drift.slices):
-            yield DriftObservation(
+            yield DriftObservations(
                 event_id=derive_id("observation", series.series_id, task.task_id),
                 occurred_at=task.occurred_at,
                 application=task.application,
                 series_id=series.series_id,
                 metric=f"dimension:{dimension.name}",
                 slice=series.slice,
-                trace_id=task.trace_id,
-                loss=sum(losses) / len(losses),
+                losses=[sum(losses) / len(losses)],
+                marks=[mark_of(task.task_id)],
+                worst=[WorstItem(place=0, trace_id=task.trace_id)] if any(losses) else [],
             )
 
 

@@ -1,11 +1,12 @@
 """Drift: losses in, signals out. State is the detector of one series and what it needs to count each observation once."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from trueloop.drift.detector import NAME, Detector, null_mean, threshold, update
-from trueloop.events import DriftObservation, DriftSignal
+from trueloop.events import DriftObservations, DriftSignal
 from trueloop.events.identity import derive_id
 from trueloop.processors.processor import Context, Processor, Source, Step
 from trueloop.rubrics import InForce
@@ -20,8 +21,7 @@ MAX_EVIDENCE = 20
 EVIDENCE_SPAN = 500
 """Observations after which a trace is no longer shown as evidence: an outlier of long ago says nothing of now."""
 REMEMBERED = 500
-"""Event ids that are remembered. The producer of observations sends its last batch again after a crash, at new offsets; a batch has fewer per
-series than this."""
+"""Items of a series that are remembered, so that what two producers sent, or one twice, is counted once if the two are not further apart."""
 
 
 class Evidence(BaseModel):
@@ -37,23 +37,25 @@ class Evidence(BaseModel):
 class SeriesState(BaseModel):
     """The detector of one series.
 
-    `offsets` holds the last offset that was counted, per topic and partition, and `recent` short hashes of the last event ids, newest last.
-    `latest_at` is the newest event time: signals carry it, so that a late observation does not date the state back.
+    `offsets` holds the last offset that was counted, per topic and partition: of the topic that this processor reads, and of those that the
+    items came from. Whoever sends items again after a crash cuts its batches elsewhere, so events overlap; the items' own offsets tell which
+    are new. `recent` holds the marks of the last items, newest last. `latest_at` is the newest event time: signals carry it, so that a late
+    observation does not date the state back.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: int = 1
+    version: int = 2
     detector: Detector = Detector()
     observed: int = 0
     offsets: dict[str, int] = {}
-    recent: tuple[str, ...] = ()
+    recent: tuple[int, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     latest_at: datetime | None = None
 
 
-def step(state: SeriesState | None, event: DriftObservation, *, source: Source, now: datetime, final: bool, context: Context) -> Step[SeriesState]:
-    """Count an observation once, in the order of arrival, and signal when that changes what is known.
+def step(state: SeriesState | None, event: DriftObservations, *, source: Source, now: datetime, final: bool, context: Context) -> Step[SeriesState]:
+    """Count each item once, in the order of arrival, and signal when that changes what is known.
 
     A signal is sent when the detector's state changes, when the reference becomes full or is replaced, and at every `SIGNAL_EVERY`-th
     observation. Its id is a hash of series, number of observations and policy, so what is sent again after a crash is the same signal.
@@ -62,41 +64,71 @@ def step(state: SeriesState | None, event: DriftObservation, *, source: Source, 
     if governed is None:
         return Step(state, outcome="no_policy")
     known = state or SeriesState()
-    place, mark = f"{source.topic}/{source.partition}", derive_id(event.event_id)[:16]
-    if source.offset <= known.offsets.get(place, -1):
+    if source.offset <= known.offsets.get(source.partition_name, -1):
         return Step(state, outcome="duplicate")
-    offsets = known.offsets | {place: source.offset}
-    if mark in known.recent:
-        return Step(known.model_copy(update={"offsets": offsets}), outcome="duplicate")
-    config = governed.policy.drift
-    detector = update(known.detector, event.loss, event.checkpoint, config)
-    following = SeriesState(
-        detector=detector,
-        observed=known.observed + 1,
-        offsets=offsets,
-        recent=(*known.recent, mark)[-REMEMBERED:],
-        evidence=_evidence(known, event, detector, config),
-        latest_at=max(known.latest_at or event.occurred_at, event.occurred_at),
-    )
-    before = known.detector
-    changed = detector.state is not before.state or detector.reference != before.reference
-    signal = changed or following.observed % SIGNAL_EVERY == 0
-    return Step(following, (_signal(following, event, governed),) if signal else (), "observed")
+    fresh = _fresh(known, event)
+    offsets = known.offsets | {source.partition_name: source.offset}
+    if event.source is not None:
+        offsets[event.source] = max(event.offsets[-1], known.offsets.get(event.source, -1))
+    following = known.model_copy(update={"offsets": offsets})
+    if not fresh:
+        return Step(following, outcome="duplicate")
+    out: list[DriftSignal] = []
+    worst = {item.place: item.trace_id for item in event.worst}
+    latest_at = max(known.latest_at or event.occurred_at, event.occurred_at)
+    for place in fresh:
+        before = following.detector
+        item = _Item(event.losses[place], event.checkpoint_at(place), worst.get(place))
+        following = _observed(following, item, latest_at, governed.policy.drift)
+        changed = following.detector.state is not before.state or following.detector.reference != before.reference
+        if changed or following.observed % SIGNAL_EVERY == 0:
+            out.append(_signal(following, event, event.checkpoint_at(place), governed))
+    recent = (*known.recent, *(event.marks[place] for place in fresh))[-REMEMBERED:]
+    return Step(following.model_copy(update={"recent": recent}), tuple(out), "observed")
 
 
-def _evidence(known: SeriesState, event: DriftObservation, detector: Detector, config: Drift) -> tuple[Evidence, ...]:
+def _fresh(known: SeriesState, event: DriftObservations) -> list[int]:
+    """Return the places of items that were not counted yet."""
+    last = known.offsets.get(event.source, -1) if event.source is not None else -1
+    seen = set(known.recent)
+    fresh: list[int] = []
+    for place, mark in enumerate(event.marks):
+        if mark not in seen and (not event.offsets or event.offsets[place] > last):
+            seen.add(mark)
+            fresh.append(place)
+    return fresh
+
+
+class _Item(NamedTuple):
+    """One observation; its trace is known when it is among the worst of its event."""
+
+    loss: float
+    checkpoint: str | None
+    trace_id: str | None
+
+
+def _observed(known: SeriesState, item: _Item, latest_at: datetime, config: Drift) -> SeriesState:
+    detector = update(known.detector, item.loss, item.checkpoint, config)
+    evidence = _evidence(known, item, detector, config)
+    return known.model_copy(update={"detector": detector, "observed": known.observed + 1, "evidence": evidence, "latest_at": latest_at})
+
+
+def _evidence(known: SeriesState, item: _Item, detector: Detector, config: Drift) -> tuple[Evidence, ...]:
     """Return the traces with the largest losses since the detector's last start, the newest first among equals."""
     if detector.reference is None:
         return ()
     number = known.observed + 1
     first = number - min(detector.current.n, EVIDENCE_SPAN) + 1
+    above = item.trace_id is not None and number >= first and item.loss > null_mean(detector.reference, config)
+    if not above and (not known.evidence or min(each.number for each in known.evidence) >= first):
+        return known.evidence
     shown = [each for each in known.evidence if each.number >= first]
-    if number >= first and event.loss > null_mean(detector.reference, config):
-        shown.append(Evidence(trace_id=event.trace_id, loss=event.loss, number=number))
+    if above and item.trace_id is not None:
+        shown.append(Evidence(trace_id=item.trace_id, loss=item.loss, number=number))
     return tuple(sorted(shown, key=lambda each: (-each.loss, -each.number))[:MAX_EVIDENCE])
 
 
-def _signal(state: SeriesState, event: DriftObservation, governed: InForce) -> DriftSignal:
+def _signal(state: SeriesState, event: DriftObservations, checkpoint: str | None, governed: InForce) -> DriftSignal:
     detector, config = state.detector, governed.policy.drift
     reference = detector.reference
     return DriftSignal(
@@ -115,12 +147,12 @@ def _signal(state: SeriesState, event: DriftObservation, governed: InForce) -> D
         reference_mean=reference.mean if reference else None,
         n_current=detector.current.n,
         current_mean=detector.current.mean,
-        checkpoint=event.checkpoint,
+        checkpoint=checkpoint,
         evidence_trace_ids=[each.trace_id for each in state.evidence],
     )
 
 
-def _key(event: DriftObservation) -> str:
+def _key(event: DriftObservations) -> str:
     return event.series_id
 
 

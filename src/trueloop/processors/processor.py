@@ -1,12 +1,14 @@
 """What every processor is: a pure step from state and event to state and events. Shells in `trueloop.streams` move the bytes."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from trueloop.columns.columns import Columns
 from trueloop.events import Event
 from trueloop.rejection import Rejection
 from trueloop.rubrics import Governance
@@ -22,6 +24,11 @@ class Source:
     topic: str
     partition: int
     offset: int
+
+    @property
+    def partition_name(self) -> str:
+        """Topic and partition in one word."""
+        return f"{self.topic}/{self.partition}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +74,51 @@ StepFunction = Callable[..., Step[Any]]
 """`step(state, event, *, source, now, final, context) -> Step`; `final` is true when a retried event is seen for the last time."""
 
 
+@dataclass(slots=True)
+class Screened:
+    """What screening a batch found: `outcomes` of the events that are done with, `picked` places of those to be finished, derived events."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    picked: list[int] = field(default_factory=list)
+    out: list[Event] = field(default_factory=list)
+
+    def count(self, outcome: str, events: int) -> None:
+        """Count events that are done with."""
+        if events:
+            self.outcomes[outcome] += events
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """The batch form of a processor without state whose events are mostly of no consequence: few of them are read whole.
+
+    A test holds that it comes to the same as stepping through the events, however the stream is cut into batches.
+
+    Attributes:
+        fields: The event's fields that have to be read.
+        rows: `rows(columns)` makes of their columns what `run` takes; its `places` are those of the records that obey the event's rules as far as
+            they were read. The others are decoded, which finds out what is wrong with them, or that nothing is.
+        rows_of_events: The same of decoded events and their places.
+        joined: Two of them as one, in the order of their places.
+        run: `run(rows, *, context, source, offsets) -> Screened`.
+        finish: The step of what was picked, less what `run` has done already.
+    """
+
+    fields: tuple[str, ...]
+    rows: Callable[[Columns], Any]
+    rows_of_events: Callable[[Sequence[Any], Sequence[int]], Any]
+    joined: Callable[[Any, Any], Any]
+    run: Callable[..., Screened]
+    finish: StepFunction
+
+
 @dataclass(frozen=True, slots=True)
 class Processor:
     """A processor: what it reads, how it keys its state, and its step.
 
     `key` gives the key of the state that an event meets; None keeps no state. `history` names topics that are read to their end before the
-    first event, for `Context.history`: a processor whose state was lost learns there what it must not order twice.
+    first event, for `Context.history`: a processor whose state was lost learns there what it must not order twice. `screen` is its batch form,
+    for one that is worth it; the others are stepped through a batch.
 
     Redelivery is normal: outputs are delivered first, then the state is written, then the offset is committed, so a step must give the same
     state when it sees an event again.
@@ -86,6 +132,7 @@ class Processor:
     state_type: type[BaseModel] | None = None
     view: Callable[[], View] | None = None
     history: tuple[Topic, ...] = ()
+    screen: Screen | None = None
 
     def dump(self, state: BaseModel) -> bytes:
         """Return the state as it is stored."""

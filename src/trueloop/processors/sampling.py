@@ -1,19 +1,28 @@
-"""Sampling: traces in, review tasks, held-out prompts and score losses out. Keeps no state."""
+"""Sampling: traces in, review tasks, held-out prompts and score losses out. Keeps no state.
 
-from collections.abc import Iterator
+Nearly all traces are not sampled, so whole batches are screened by the few fields that this takes (`screen`), and only what was drawn is read
+whole (`finish`). `step` does both for one trace.
+"""
+
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import numpy as np
 from pydantic import BaseModel
 
-from trueloop.drift.series import drift_series
-from trueloop.events import CalibrationItem, CalibrationReason, Consent, DriftObservation, Event, ReviewForm, ReviewTask, SamplingReason, Split, Trace
+from trueloop.columns.walk import Flags, Ints
+from trueloop.drift.observations import Losses, observations
+from trueloop.drift.series import DriftSeries, drift_series
+from trueloop.events import CalibrationItem, CalibrationReason, Consent, DriftObservations, Event, ReviewForm, ReviewTask, SamplingReason, Split, Trace
 from trueloop.events.conversation import prompt_hash
 from trueloop.events.identity import derive_id
-from trueloop.processors.processor import Context, Processor, Source, Step
+from trueloop.processors.processor import Context, Processor, Screen, Screened, Source, Step
 from trueloop.rejection import Rejection, RejectReason
 from trueloop.rubrics import InForce
 from trueloop.sampling.blinding import blind
-from trueloop.sampling.inclusion import Inclusion, inclusion, selected
+from trueloop.sampling.draws import Hashes, draws, hashes
+from trueloop.sampling.inclusion import Inclusion, inclusion
+from trueloop.sampling.rows import EPOCH, HOT, TraceRows, characters, joined, rows_of, rows_of_events
 from trueloop.sampling.splits import split_of
 from trueloop.topics import TRACES
 
@@ -22,42 +31,126 @@ OUTCOMES = frozenset({"sampled", "not_sampled", "no_policy", "no_consent", "fail
 
 def step(_state: None, event: Trace, *, source: Source, now: datetime, final: bool, context: Context) -> Step[BaseModel]:
     """Decide what becomes of one trace. Depends on trace and policy only, so a replay queues the same tasks."""
+    found = screen(rows_of_events([event], [0]), context=context, source=source.partition_name, offsets=np.array([source.offset]))
+    if not found.picked:
+        return Step(out=tuple(found.out), outcome=next(iter(found.outcomes)))
+    finished = finish(None, event, source=source, now=now, final=final, context=context)
+    return replace(finished, out=(*found.out, *finished.out))
+
+
+def screen(rows: TraceRows, *, context: Context, source: str, offsets: Ints) -> Screened:
+    """Decide which traces of a batch are drawn, and tell the losses of all of them, one event per series.
+
+    Args:
+        rows: The traces.
+        context: What is in force.
+        source: The partition that they were read from.
+        offsets: The offset of each place of the batch.
+    """
+    found = Screened()
+    hashed = hashes(rows.trace_ids)
+    for application, name in enumerate(rows.applications.names):
+        members = rows.applications.codes == application
+        versions = context.governance.versions(name.decode())
+        if not versions:
+            found.count("no_policy", int(members.sum()))
+            continue
+        since = np.array([(version.since - EPOCH) // timedelta(microseconds=1) for version in versions])
+        in_force = np.maximum(np.searchsorted(since, rows.occurred_at, side="right") - 1, 0)
+        found.count("no_consent", int((members & ~rows.consented).sum()))
+        members = members & rows.consented
+        observed: dict[DriftSeries, Flags] = {}
+        for number, governed in enumerate(versions):
+            group = members & (in_force == number)
+            if group.any():
+                _observe(observed, rows, group, governed)
+                _draw(found, rows, group, hashed, governed)
+        for series in sorted(observed, key=lambda each: each.series_id):
+            found.out.append(_told(rows, name.decode(), series, observed[series], _Origin(source, offsets, hashed)))
+    found.picked.sort()
+    return found
+
+
+def _draw(found: Screened, rows: TraceRows, group: Flags, hashed: Hashes, governed: InForce) -> None:
+    sampling = governed.policy.sampling
+    found.count("failed_request", int((group & rows.failed).sum()))
+    group = group & ~rows.failed
+    rates = np.array([inclusion(sampling, slices).probability for slices in rows.slice_values])
+    drawn = group & (draws(hashed, sampling.salt) < rates[rows.slices.codes])
+    found.count("not_sampled", int((group & ~drawn).sum()))
+    found.picked += rows.places[drawn].tolist()
+
+
+def _observe(observed: dict[DriftSeries, Flags], rows: TraceRows, group: Flags, governed: InForce) -> None:
+    """Note which rows each series has a score of. Versions of a policy may want different slices, but a series is the same for all of them."""
+    application = governed.policy.application
+    for name, scores in rows.scores.items():
+        scored = group & ~np.isnan(scores)
+        if not scored.any():
+            continue
+        metric = f"score:{name}"
+        everything = next(drift_series(application, metric, {}, ()))
+        observed[everything] = scored | observed.get(everything, False)
+        for wanted in governed.policy.drift.slices:
+            values = [slices.get(wanted) for slices in rows.slice_values]
+            for value in {value for value in values if value is not None}:
+                members = scored & np.array([each == value for each in values])[rows.slices.codes]
+                if members.any():
+                    *_, series = drift_series(application, metric, {wanted: value}, (wanted,))
+                    observed[series] = members | observed.get(series, False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where the rows were read, and the hashes of their trace ids."""
+
+    source: str
+    offsets: Ints
+    hashes: Hashes
+
+
+def _told(rows: TraceRows, application: str, series: DriftSeries, group: Flags, origin: _Origin) -> DriftObservations:
+    """Tell a series of its losses. Scores are best at 1, so the loss is what is missing to it."""
+    chosen = np.flatnonzero(group)
+    codes = rows.checkpoints.codes[chosen]
+    unknown = np.array([not name for name in rows.checkpoints.names])
+    items = Losses(
+        losses=1.0 - rows.scores[series.metric.removeprefix("score:")][chosen],
+        marks=origin.hashes[chosen].astype(np.int64),
+        checkpoints=np.where(unknown[codes], -1, codes),
+        trace_id=lambda place: rows.trace_ids[chosen[place]].decode(),
+        source=origin.source,
+        offsets=origin.offsets[rows.places[chosen]],
+    )
+    newest = EPOCH + timedelta(microseconds=int(rows.occurred_at[chosen].max()))
+    return observations(series, application, newest, items, [name.decode() for name in rows.checkpoints.names])
+
+
+def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: bool, context: Context) -> Step[BaseModel]:
+    """Make the task or the held-out prompt of a trace that was drawn."""
     governed = context.governance.in_force(event.application, event.occurred_at)
     if governed is None:
-        return Step(outcome="no_policy")
-    if event.consent in (Consent.NONE, Consent.UNKNOWN):
-        return Step(outcome="no_consent")
-    size = sum(len(message.content) for message in event.messages) + len(event.completion) + sum(len(a.completion) for a in event.alternatives)
-    limit = governed.policy.sampling.max_text_chars
-    if size > limit:
-        message = f"trace {event.trace_id!r} holds {size} characters; policy {governed.policy.id!r} allows {limit} (sampling.max_text_chars)"
-        return Step(outcome="rejected", rejection=Rejection(RejectReason.TOO_LARGE, message))
-    observations = tuple(_observations(event, governed))
-    if event.error is not None:
-        return Step(out=observations, outcome="failed_request")
-    return _sample(event, governed, context, observations)
-
-
-def _sample(trace: Trace, governed: InForce, context: Context, observations: tuple[Event, ...]) -> Step[BaseModel]:
+        raise ValueError("a trace was drawn that no policy governs")
     sampling = governed.policy.sampling
-    identity = prompt_hash(trace.messages)
+    if (size := characters(event)) > sampling.max_text_chars:
+        message = f"trace {event.trace_id!r} holds {size} characters; policy {governed.policy.id!r} allows {sampling.max_text_chars} (sampling.max_text_chars)"
+        return Step(outcome="rejected", rejection=Rejection(RejectReason.TOO_LARGE, message))
+    identity = prompt_hash(event.messages)
     split = split_of(identity, sampling.calibration_share)
-    out = observations
+    out: tuple[Event, ...] = ()
     if split is Split.CALIBRATION:
-        out = (*out, _held_out(trace, identity))
+        out = (_held_out(event, identity),)
         if not sampling.review_calibration:
             return Step(out=out, outcome="not_reviewed")
-    included = inclusion(sampling, trace.slices)
-    if not selected(sampling, trace.trace_id, included.probability):
-        return Step(out=out, outcome="not_sampled")
-    completions = list(dict.fromkeys((trace.completion, *(alternative.completion for alternative in trace.alternatives))))
+    completions = list(dict.fromkeys((event.completion, *(alternative.completion for alternative in event.alternatives))))
     if sampling.form is ReviewForm.PAIRWISE:
         if len(completions) < 2:
             return Step(out=out, outcome="no_alternative")
         completions = completions[:2]
     elif sampling.form is ReviewForm.REWRITE:
         completions = completions[:1]
-    task = _task(trace, governed, context, included=included, identity=identity, split=split, completions=completions)
+    included = inclusion(sampling, event.slices)
+    task = _task(event, governed, context, included=included, identity=identity, split=split, completions=completions)
     return Step(out=(*out, task), outcome="sampled")
 
 
@@ -107,21 +200,5 @@ def _held_out(trace: Trace, identity: str) -> CalibrationItem:
     )
 
 
-def _observations(trace: Trace, governed: InForce) -> Iterator[DriftObservation]:
-    """A loss per score and slice. Scores are best at 1, so the loss is what is missing to it."""
-    for name, score in sorted(trace.scores.items()):
-        for series in drift_series(trace.application, f"score:{name}", trace.slices, governed.policy.drift.slices):
-            yield DriftObservation(
-                event_id=derive_id("observation", series.series_id, trace.trace_id),
-                occurred_at=trace.occurred_at,
-                application=trace.application,
-                series_id=series.series_id,
-                metric=series.metric,
-                slice=series.slice,
-                trace_id=trace.trace_id,
-                checkpoint=trace.checkpoint,
-                loss=1.0 - score,
-            )
-
-
-PROCESSOR = Processor(name="sampling", inputs=(TRACES,), step=step, outcomes=OUTCOMES)
+SCREEN = Screen(fields=HOT, rows=rows_of, rows_of_events=rows_of_events, joined=joined, run=screen, finish=finish)
+PROCESSOR = Processor(name="sampling", inputs=(TRACES,), step=step, outcomes=OUTCOMES, screen=SCREEN)

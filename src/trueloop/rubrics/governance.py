@@ -50,6 +50,10 @@ class Governance:
             return None
         return next((version for version in reversed(versions) if version.since <= at), versions[0])
 
+    def versions(self, application: str) -> tuple[InForce, ...]:
+        """Return every version of an application's policy, oldest first: what `in_force` chooses from."""
+        return tuple(self._policies.get(application, ()))
+
     def policy(self, policy_id: str, version: int) -> InForce | None:
         """Return that version of a policy, or None when it was never published."""
         return self._by_version.get((policy_id, version))

@@ -1,0 +1,85 @@
+"""How to walk the first fields of a writer's records."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+
+class Kind(Enum):
+    """What a field holds, as far as the walk has to know."""
+
+    TEXT = auto()
+    LONG = auto()
+    DOUBLE = auto()
+    BOOLEAN = auto()
+    ENUM = auto()
+    TEXT_MAP = auto()
+    DOUBLE_MAP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPlan:
+    """One field. `null_branch` is the place of null in its union, None when it cannot be null; `symbols` those of an enum."""
+
+    name: str
+    kind: Kind
+    null_branch: int | None = None
+    symbols: tuple[str, ...] = ()
+
+
+Plan = tuple[FieldPlan, ...]
+"""The fields to walk, in the writer's order, up to the last one that is wanted."""
+
+_PRIMITIVES = {"string": Kind.TEXT, "int": Kind.LONG, "long": Kind.LONG, "double": Kind.DOUBLE, "boolean": Kind.BOOLEAN}
+_MAPS = {"string": Kind.TEXT_MAP, "double": Kind.DOUBLE_MAP}
+
+
+def plan_of(writer: Any, wanted: Collection[str]) -> Plan | None:
+    """Return how to reach the wanted fields of a writer's records, or None when they cannot be reached by this walk.
+
+    Args:
+        writer: The writer's schema, as JSON or as fastavro parsed it.
+        wanted: Names of fields.
+
+    >>> schema = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "string"}, {"name": "b", "type": ["null", "long"]},
+    ...                                                     {"name": "c", "type": "bytes"}]}
+    >>> [(field.name, field.kind.name, field.null_branch) for field in plan_of(schema, {"b"})]
+    [('a', 'TEXT', None), ('b', 'LONG', 0)]
+    >>> plan_of(schema, {"c"}) is None
+    True
+    """
+    if not isinstance(writer, Mapping) or writer.get("type") != "record":
+        return None
+    missing = set(wanted)
+    fields: list[FieldPlan] = []
+    for field in writer["fields"]:
+        if not missing:
+            break
+        planned = _field(field["name"], field["type"])
+        if planned is None:
+            return None
+        fields.append(planned)
+        missing.discard(field["name"])
+    return None if missing else tuple(fields)
+
+
+def _field(name: str, avro: Any) -> FieldPlan | None:
+    null_branch = None
+    if isinstance(avro, list):
+        if len(avro) != 2 or "null" not in avro:
+            return None
+        null_branch = avro.index("null")
+        avro = avro[1 - null_branch]
+    symbols: tuple[str, ...] = ()
+    kind: Kind | None
+    if isinstance(avro, str):
+        kind = _PRIMITIVES.get(avro)
+    elif avro["type"] == "enum":
+        kind, symbols = Kind.ENUM, tuple(avro["symbols"])
+    elif avro["type"] == "map" and isinstance(avro["values"], str):
+        kind = _MAPS.get(avro["values"])
+    else:
+        # A logical type is walked as what it annotates.
+        kind = _PRIMITIVES.get(avro["type"]) if isinstance(avro["type"], str) else None
+    return None if kind is None else FieldPlan(name, kind, null_branch, symbols)

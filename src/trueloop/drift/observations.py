@@ -1,0 +1,65 @@
+"""Losses of a batch as events: one per series."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from trueloop.drift.series import DriftSeries
+from trueloop.events import DriftObservations, WorstItem, derive_id
+
+MAX_WORST = 20
+
+
+def mark_of(identity: str) -> int:
+    """Return 64 bits of a hash of an item's id, as a signed number."""
+    return int(derive_id("mark", identity)[:16], 16) - 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What was observed of the same items, in their order.
+
+    `losses` are in [0, 1], `marks` 64-bit hashes of the items' ids, `checkpoints` places in the names given with them (-1: unknown); `trace_id`
+    gives the trace of an item by its place.
+    `source` is the 'topic/partition' where the items were read, at ascending `offsets`; None when there is no such order.
+    """
+
+    losses: npt.NDArray[np.float64]
+    marks: npt.NDArray[np.int64]
+    checkpoints: npt.NDArray[np.int64]
+    trace_id: Callable[[int], str]
+    source: str | None = None
+    offsets: npt.NDArray[np.int64] | None = None
+
+
+def observations(series: DriftSeries, application: str, occurred_at: datetime, items: Losses, checkpoints: Sequence[str]) -> DriftObservations:
+    """Return the event that tells a series of items. `occurred_at` is the newest item's time."""
+    losses, marks = items.losses.tolist(), items.marks.tolist()
+    offsets = [] if items.offsets is None else items.offsets.tolist()
+    codes = np.unique(items.checkpoints)
+    names = [checkpoints[int(code)] for code in codes if code >= 0]
+    return DriftObservations(
+        event_id=derive_id("observations", series.series_id, *((items.source, f"{offsets[0]}-{offsets[-1]}") if items.source else map(str, marks))),
+        occurred_at=occurred_at,
+        application=application,
+        series_id=series.series_id,
+        metric=series.metric,
+        slice=series.slice,
+        source=items.source,
+        offsets=offsets,
+        losses=losses,
+        marks=marks,
+        checkpoints=names,
+        checkpoint_of=(np.searchsorted(codes[codes >= 0], items.checkpoints) * (items.checkpoints >= 0) - (items.checkpoints < 0)).tolist()
+        if len(codes) > 1
+        else [],
+        worst=_worst(items),
+    )
+
+
+def _worst(items: Losses) -> list[WorstItem]:
+    places = np.argsort(-items.losses, kind="stable")[:MAX_WORST]
+    return [WorstItem(place=place, trace_id=items.trace_id(place)) for place in places.tolist() if items.losses[place] > 0.0]

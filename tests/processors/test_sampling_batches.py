@@ -1,0 +1,181 @@
+"""The batch form of the sampling processor comes to what its single-event form comes to, however the stream is cut."""
+
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trueloop.streams.screening import screened
+
+from tests.processors.scenario import START, context, policy, trace
+from trueloop.codec import Codec
+from trueloop.errors import DecodeError
+from trueloop.events import Consent, DriftObservations, Event, PolicyPublished, RubricPublished, Trace
+from trueloop.processors.processor import Context, Source
+from trueloop.processors.sampling import PROCESSOR, SCREEN
+from trueloop.rubrics import Governance, canonical_json, content_hash
+from trueloop.testing import MemoryRegistry
+from trueloop.topics import TRACES
+
+from tests.processors.scenario import RUBRIC  # isort: skip
+
+CODEC = Codec(MemoryRegistry())
+
+
+class Record:
+    def __init__(self, value: bytes, offset: int) -> None:
+        self.value, self.offset = value, offset
+
+
+class Batch:
+    partition = 3
+
+    def __init__(self, records: list[Record]) -> None:
+        self.records = records
+
+
+def governed() -> Context:
+    """Two versions of a policy, the second from START + 20 s, and another application's."""
+    sampling = {"rate": 0.4, "calibration_share": 0.3, "review_calibration": False, "max_text_chars": 60}
+    first = policy(sampling=sampling, drift={"slices": ["locale", "plan"]})
+    second = first.model_copy(update={"version": 2, "sampling": first.sampling.model_copy(update={"salt": "2", "rate": 0.7})})
+    other = first.model_copy(update={"id": "other", "application": "other"})
+    since = {1: START - timedelta(days=1), 2: START + timedelta(seconds=20)}
+    stamp = {"rubric_id": RUBRIC.id, "version": RUBRIC.version, "content_hash": content_hash(RUBRIC), "document": canonical_json(RUBRIC)}
+    rubrics = [RubricPublished(event_id="r", occurred_at=since[1], application=name, **stamp) for name in ("support", "other")]
+    policies = [
+        PolicyPublished(
+            event_id=f"{each.id}-{each.version}", occurred_at=since[each.version], application=each.application, policy_id=each.id,
+            version=each.version, content_hash=content_hash(each), document=canonical_json(each),
+        )
+        for each in (first, second, other)
+    ]  # fmt: skip
+    return Context(Governance(rubrics, policies), "key")
+
+
+CONTEXT = governed()
+STREAM = st.lists(
+    st.fixed_dictionaries(
+        {
+            "application": st.sampled_from(["support", "support", "other", "unheard-of"]),
+            "checkpoint": st.sampled_from([None, "v1", "v2"]),
+            "consent": st.sampled_from(list(Consent)),
+            "error": st.sampled_from([None, None, "Timeout"]),
+            "slices": st.dictionaries(st.sampled_from(["locale", "plan"]), st.sampled_from(["a", "b"])),
+            "scores": st.dictionaries(st.sampled_from(["judge", "tone"]), st.sampled_from([0.0, 0.25, 1.0])),
+            "completion": st.sampled_from(["short", "é" * 25, "long " * 30]),
+        }
+    ),
+    max_size=40,
+)
+
+
+def unusual(place: int) -> Any:
+    raise AssertionError(f"record {place} was not read in columns")
+
+
+def stepped(events: list[Trace]) -> tuple[Counter[str], list[Event]]:
+    outcomes: Counter[str] = Counter()
+    out: list[Event] = []
+    for offset, event in enumerate(events):
+        step = PROCESSOR.step(None, event, source=Source("traces", 3, offset), now=START, final=False, context=CONTEXT)
+        outcomes[step.outcome] += 1
+        out += step.out
+    return outcomes, out
+
+
+def batched(events: list[Trace], cuts: list[int]) -> tuple[Counter[str], list[Event]]:
+    outcomes: Counter[str] = Counter()
+    out: list[Event] = []
+    records = [Record(CODEC.encode(TRACES, event), offset) for offset, event in enumerate(events)]
+    edges = sorted({0, len(records), *(cut % (len(records) + 1) for cut in cuts)})
+    for start, end in pairwise(edges):
+        batch = records[start:end]
+        found, rest = screened(SCREEN, CODEC, TRACES, Batch(batch), context=CONTEXT, decode=unusual)  # type: ignore[arg-type]
+        assert not rest
+        outcomes += found.outcomes
+        told = [event.series_id for event in found.out if isinstance(event, DriftObservations)]
+        assert len(told) == len(set(told)), "two events of a series in one batch would overlap, and one be taken for a repetition"
+        out += found.out
+        for place in found.picked:
+            event = CODEC.decode(TRACES, batch[place].value)
+            step = SCREEN.finish(None, event, source=Source("traces", 3, batch[place].offset), now=START, final=False, context=CONTEXT)
+            outcomes[step.outcome] += 1
+            out += step.out
+    return outcomes, out
+
+
+def items(out: list[Event]) -> dict[str, list[tuple[Any, ...]]]:
+    """The observations by series, singly, in the order of their offsets."""
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for event in out:
+        if isinstance(event, DriftObservations):
+            for place, loss in enumerate(event.losses):
+                entry = (event.offsets[place], loss, event.marks[place], event.checkpoint_at(place), event.metric, event.slice, event.source)
+                found.setdefault(event.series_id, []).append(entry)
+    return {series: sorted(entries) for series, entries in found.items()}
+
+
+def others(out: list[Event]) -> list[str]:
+    return sorted(event.model_dump_json() for event in out if not isinstance(event, DriftObservations))
+
+
+@given(STREAM, st.lists(st.integers(0, 40), max_size=3))
+@settings(max_examples=100, deadline=None)
+def test_however_the_stream_is_cut_it_comes_to_the_same(stream: list[dict[str, Any]], cuts: list[int]) -> None:
+    events = [trace(number, **changes) for number, changes in enumerate(stream)]
+    (counts, one), (batch_counts, batches) = stepped(events), batched(events, cuts)
+    assert batch_counts == counts
+    assert items(batches) == items(one)
+    assert others(batches) == others(one)
+
+
+def test_the_worst_items_are_named_and_only_those_with_a_loss() -> None:
+    events = [trace(number, scores={"judge": number / 40}) for number in range(41)]
+    _, out = batched(events, [])
+    (told,) = [event for event in out if isinstance(event, DriftObservations) and event.slice == "all"]
+    assert [(item.place, item.trace_id) for item in told.worst] == [(number, f"trace-{number}") for number in range(20)]
+    perfect = [trace(number, scores={"judge": 1.0}) for number in range(5)]
+    assert next(event.worst for event in batched(perfect, [])[1] if isinstance(event, DriftObservations)) == []
+
+
+def test_the_scenario_reaches_every_outcome() -> None:
+    """Else the law above would hold for want of cases."""
+    choices = {
+        "application": ["support", "support", "other", "unheard-of"], "consent": [Consent.TRAINING, Consent.REVIEW, Consent.TRAINING, Consent.NONE],
+        "error": [None, None, None, "Timeout"], "completion": ["short", "é" * 25, "long " * 30],
+    }  # fmt: skip
+    events = [trace(n, **{name: values[(n // (i + 1)) % len(values)] for i, (name, values) in enumerate(choices.items())}) for n in range(200)]
+    assert set(stepped(events)[0]) == {"sampled", "not_sampled", "no_policy", "no_consent", "failed_request", "not_reviewed", "rejected"}
+
+
+def test_records_that_cannot_be_walked_are_decoded_and_take_their_place_among_the_others() -> None:
+    values = [CODEC.encode(TRACES, trace(number, scores={"judge": 0.5})) for number in range(5)]
+    values[2] = CODEC.encode(TRACES, trace(2, scores={"judge": 0.5}, slices={f"s{n}": "v" for n in range(100)}))
+    values[3] = b"\0\0\0\0\1\xff"
+
+    def decode(place: int) -> Any:
+        try:
+            return CODEC.decode(TRACES, values[place])
+        except DecodeError as error:
+            return error
+
+    batch = Batch([Record(value, 10 + place) for place, value in enumerate(values)])
+    found, rest = screened(SCREEN, CODEC, TRACES, batch, context=context(), decode=decode)  # type: ignore[arg-type]
+    (told,) = found.out
+    assert told.offsets == [10, 11, 12, 14]
+    assert list(rest) == [2, 3]
+    assert isinstance(rest[3], DecodeError)
+    assert found.picked == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize("value", [b"", b"\1garbage", b"\0\0\0\0\1"])
+def test_a_batch_that_begins_with_garbage_is_read_nevertheless(value: bytes) -> None:
+    good = CODEC.encode(TRACES, trace())
+    batch = Batch([Record(value, 0), Record(good, 1)])
+    found, rest = screened(SCREEN, CODEC, TRACES, batch, context=context(), decode=lambda place: None if place == 0 else CODEC.decode(TRACES, good))  # type: ignore[arg-type]
+    assert found.picked == [1]
+    assert rest[0] is None
