@@ -126,10 +126,7 @@ class Codec:
         plan = self._plans[schema_id, fields]
         if plan is None:
             return None
-        if all(value.startswith(header) for value in values):
-            return read_columns(plan, values, _HEADER.size)
-        # A record of a header and nothing else is cut, so it is not regular.
-        return read_columns(plan, [value if value.startswith(header) else header for value in values], _HEADER.size)
+        return read_columns(plan, values, header)
 
     def _ends_inside(self, topic: Topic, writer: Any, data: bytes) -> bool:
         """Read bad bytes once more, to see whether they failed for want of more: fastavro's exception does not tell."""

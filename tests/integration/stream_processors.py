@@ -53,7 +53,7 @@ class Total(View):
         (name,) = touched
         total = str(self.total)
         event = DriftObservations(
-            event_id=derive_id(name, total), occurred_at=now, application="test", series_id=name, metric="total", slice="all", losses=[0.0], marks=[self.total]
+            event_id=derive_id(name, total), occurred_at=now, application="test", series_id=name, metric="total", slice="all", losses=bytes(8), marks=self.total.to_bytes(8, "little")
         )
         return (event,)
 

@@ -211,7 +211,7 @@ def test_the_served_completion_is_observed_once_per_task() -> None:
         run.send(label(reviewer, ratings=ratings({served: {"tone": tone}, "b": {"tone": 1}})))
     (observation,) = run.out_of(DRIFT_OBSERVATIONS)
     # Complete with the second label: losses 0 and 1/2 on the scale 1..5.
-    assert (observation.metric, observation.losses) == ("dimension:tone", [0.25])
+    assert (observation.metric, observation.loss_values().tolist()) == ("dimension:tone", [0.25])
 
 
 def test_contributions_carry_all_and_the_wanted_slice() -> None:

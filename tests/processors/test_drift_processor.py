@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from tests.factories import START, example
@@ -63,12 +64,12 @@ def several(items, checkpoint="v1", source=None, **changes):
         "event_id": f"observations-{items[0][0]}-{items[-1][0]}",
         "occurred_at": START + timedelta(seconds=items[-1][0]),
         "series_id": "series-1",
-        "losses": [loss for _, loss in items],
-        "marks": [number for number, _ in items],
+        "losses": np.array([loss for _, loss in items]).tobytes(),
+        "marks": np.array([number for number, _ in items]).tobytes(),
         "source": source,
-        "offsets": [number for number, _ in items] if source else [],
+        "offsets": np.array([number for number, _ in items]).tobytes() if source else b"",
         "checkpoints": [checkpoint] if checkpoint else [],
-        "checkpoint_of": [],
+        "checkpoint_of": b"",
         "worst": [{"place": -place, "trace_id": f"trace-{items[-place][0]}"} for _, place in worst],
     }
     return example(DriftObservations, **(fields | changes))
@@ -264,12 +265,12 @@ def test_partitions_of_the_source_have_offsets_of_their_own():
 def test_a_trace_that_was_produced_twice_is_counted_once():
     drive = driver()
     drive.send(several([(1, 0.5), (2, 0.5)], source="traces/0"))
-    drive.send(several([(1, 0.5), (2, 0.5)], source="traces/0", marks=[1, 2], offsets=[7, 8]))
+    drive.send(several([(1, 0.5), (2, 0.5)], source="traces/0", offsets=np.array([7, 8]).tobytes()))
     assert drive.outcomes == {"observed": 1, "duplicate": 1}
 
 
 def test_each_item_has_the_checkpoint_that_answered_it():
     drive = driver()
     feed(drive, GOOD_THEN_BAD)
-    drive.send(several([(28, 1.0), (29, 0.0), (30, 0.0)], checkpoints=["v1", "v2"], checkpoint_of=[0, -1, 1]))
+    drive.send(several([(28, 1.0), (29, 0.0), (30, 0.0)], checkpoints=["v1", "v2"], checkpoint_of=np.array([0, -1, 1]).tobytes()))
     assert (drive.out[-1].state, drive.out[-1].checkpoint, drive.out[-1].n_current) == (DriftState.OK, "v2", 1)

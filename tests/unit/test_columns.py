@@ -130,7 +130,7 @@ def test_a_map_in_two_blocks_and_one_with_its_size_are_left_to_the_codec() -> No
     assert plan is not None
     entry = b"\x02k" + bytes(8)
     one, two, sized = b"\x02" + entry + b"\0", (b"\x02" + entry) * 2 + b"\0", b"\x01\x14" + entry + b"\0"
-    assert read_columns(plan, [one, two, sized], 0).regular.tolist() == [True, False, False]
+    assert read_columns(plan, [one, two, sized], b"").regular.tolist() == [True, False, False]
 
 
 def test_fields_that_cannot_be_walked_have_no_plan() -> None:

@@ -7,11 +7,11 @@ CREATE TABLE IF NOT EXISTS drift_observations
     `metric` LowCardinality(String) COMMENT '\'dimension:NAME\' for rubric ratings, \'score:NAME\' for model scores.',
     `slice` LowCardinality(String) COMMENT '\'all\' or \'name=value\'.',
     `source` Nullable(String) COMMENT '\'topic/partition\' where the traces were read; null when the losses come from labels.',
-    `offsets` Array(Int64) COMMENT 'Offset of each trace in `source`, ascending: what is sent again is known by it. Empty without a source.',
-    `losses` Array(Float64) COMMENT 'Loss of each item, [0, 1], 0 is best.',
-    `marks` Array(Int64) COMMENT 'Hash of each item\'s id, [-2^63, 2^63): what was produced twice is known by it.',
+    `losses` String COMMENT 'Loss of each item in [0, 1], 0 is best: little-endian float64, one after the other; at least one.',
+    `marks` String COMMENT 'Hash of each item\'s id: little-endian int64, as many as losses. What was produced twice is known by it.',
+    `offsets` String COMMENT 'Offset of each trace in `source`, ascending: little-endian int64. What is sent again is known by it. Empty without a source.',
     `checkpoints` Array(String) COMMENT 'Ids of the checkpoints that answered, each once; empty when none is known.',
-    `checkpoint_of` Array(Int64) COMMENT 'Place in `checkpoints` of each item\'s checkpoint, -1 when it is unknown; empty when there is at most one for all.',
+    `checkpoint_of` String COMMENT 'Place in `checkpoints` of each item\'s checkpoint, -1 when unknown: little-endian int64. Empty when at most one answered all.',
     `worst` Array(Tuple(place Int64, trace_id String)) COMMENT 'The items with the largest losses above 0, largest first, at most 20.',
     `_topic` LowCardinality(String) COMMENT 'Topic that the record was read from, as the registry names it.',
     `_partition` Int32 COMMENT 'Its partition.',
@@ -21,4 +21,4 @@ CREATE TABLE IF NOT EXISTS drift_observations
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'Bounded losses of one series, in their order. Internal topic `drift-observations`, key `series_id`. One event holds what one batch of traces says of a series: at thousands of traces a second an event for each would cost more than the trace.';
+COMMENT 'Bounded losses of one series, in their order. Internal topic `drift-observations`, key `series_id`. One event holds what one batch of traces says of a series, and its numbers lie as they do in memory: at thousands of traces a second an event, or even a number by itself, for each of them would cost more than the trace.';

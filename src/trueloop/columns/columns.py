@@ -87,16 +87,17 @@ class Columns:
         return first.tobytes() if (buffer[spans.start[:, None] + np.arange(size)] == first).all() else None
 
 
-def read_columns(plan: Plan, values: Sequence[bytes], skip: int) -> Columns:
-    """Return the planned fields of records, each of which begins `skip` bytes into its value.
+def read_columns(plan: Plan, values: Sequence[bytes], header: bytes) -> Columns:
+    """Return the planned fields of records, each of which follows `header` in its value; values without it are not regular.
 
     >>> from trueloop.columns.plan import plan_of
     >>> plan = plan_of({"type": "record", "name": "R", "fields": [{"name": "id", "type": "string"}, {"name": "n", "type": "long"}]}, {"n"})
-    >>> columns = read_columns(plan, [b"\\x04ab\\x06", b"\\x02c\\x01", b"\\x7fd"], 0)
+    >>> columns = read_columns(plan, [b"!\\x04ab\\x06", b"!\\x02c\\x01", b"!\\x7fd", b"?\\x02c\\x01"], b"!")
     >>> columns.regular.tolist(), columns.longs["n"][:2].tolist(), columns.pieces(columns.texts["id"])[:2]
-    ([True, True, False], [3, -1], [b'ab', b'c'])
+    ([True, True, False, False], [3, -1], [b'ab', b'c'])
     """
-    walk = Walk(values, skip)
+    walk = Walk(values, 0)
+    walk.expect(header)
     columns = Columns(walk.data, walk.regular)
     for each in plan:
         present = None if each.null_branch is None else walk.branch(each.null_branch)

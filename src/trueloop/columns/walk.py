@@ -36,12 +36,17 @@ class Walk:
     def __init__(self, values: Sequence[bytes], skip: int) -> None:
         """Start the walk `skip` bytes into each record."""
         lengths = np.fromiter(map(len, values), np.int64, len(values))
-        self.data = b"".join(values)
-        self.buffer = np.frombuffer(self.data + bytes(_PADDING), np.uint8)
+        self.data = b"".join((*values, bytes(_PADDING)))
+        self.buffer = np.frombuffer(self.data, np.uint8)
         self.end = np.cumsum(lengths)
-        self.position = self.end - lengths + skip
+        self.position = np.minimum(self.end - lengths + skip, self.end)
         self.regular = lengths >= skip
-        self.position = np.minimum(self.position, self.end)
+
+    def expect(self, header: bytes) -> None:
+        """Step over a header of at most 16 bytes; records without it are irregular."""
+        wanted = np.frombuffer(header, np.uint8)
+        self.irregular((self.buffer[self.position[:, None] + np.arange(len(wanted))] != wanted).any(axis=1))
+        self._advance(np.zeros(0, np.int64), self.position + len(wanted), None)
 
     def irregular(self, wrong: Flags) -> None:
         """Mark records as irregular."""

@@ -37,25 +37,24 @@ class Losses:
 
 def observations(series: DriftSeries, application: str, occurred_at: datetime, items: Losses, checkpoints: Sequence[str]) -> DriftObservations:
     """Return the event that tells a series of items. `occurred_at` is the newest item's time."""
-    losses, marks = items.losses.tolist(), items.marks.tolist()
-    offsets = [] if items.offsets is None else items.offsets.tolist()
     codes = np.unique(items.checkpoints)
-    names = [checkpoints[int(code)] for code in codes if code >= 0]
+    known = codes[codes >= 0]
+    places = np.where(items.checkpoints < 0, -1, np.searchsorted(known, items.checkpoints))
+    offsets = np.zeros(0, np.int64) if items.offsets is None else items.offsets
+    parts = (items.source, f"{offsets[0]}-{offsets[-1]}") if items.source else tuple(map(str, items.marks.tolist()))
     return DriftObservations(
-        event_id=derive_id("observations", series.series_id, *((items.source, f"{offsets[0]}-{offsets[-1]}") if items.source else map(str, marks))),
+        event_id=derive_id("observations", series.series_id, *parts),
         occurred_at=occurred_at,
         application=application,
         series_id=series.series_id,
         metric=series.metric,
         slice=series.slice,
         source=items.source,
-        offsets=offsets,
-        losses=losses,
-        marks=marks,
-        checkpoints=names,
-        checkpoint_of=(np.searchsorted(codes[codes >= 0], items.checkpoints) * (items.checkpoints >= 0) - (items.checkpoints < 0)).tolist()
-        if len(codes) > 1
-        else [],
+        losses=items.losses.astype("<f8").tobytes(),
+        marks=items.marks.astype("<i8").tobytes(),
+        offsets=offsets.astype("<i8").tobytes(),
+        checkpoints=[checkpoints[code] for code in known.tolist()],
+        checkpoint_of=places.astype("<i8").tobytes() if len(codes) > 1 else b"",
         worst=_worst(items),
     )
 

@@ -52,7 +52,9 @@ def _field(name: str, info: FieldInfo, seen: set[str]) -> dict[str, Any]:
         raise TypeError(f"field {name!r} has no description; say what it is, with unit and range")
     field: dict[str, Any] = {"name": name, "type": _type(info.annotation, seen), "doc": info.description}
     if not info.is_required():
-        field["default"] = info.get_default(call_default_factory=True)
+        default = info.get_default(call_default_factory=True)
+        # Avro writes bytes in JSON as text of the code points 0 to 255.
+        field["default"] = default.decode("latin-1") if isinstance(default, bytes) else default
     if isinstance(field["type"], list) and "default" not in field:
         field["default"] = None  # a nullable field without a default could never be added or dropped under FULL_TRANSITIVE
     return field
@@ -60,6 +62,9 @@ def _field(name: str, info: FieldInfo, seen: set[str]) -> dict[str, Any]:
 
 def _type(annotation: Any, seen: set[str]) -> Any:
     origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated and args[0] is bytes:
+        # Bytes with a rule are an embedding, the only ones of a fixed length.
+        return {"type": "fixed", "name": "Embedding384", "namespace": NAMESPACE, "size": EMBEDDING_BYTES}
     if origin is Annotated:
         return _type(args[0], seen)
     if origin in (Union, UnionType):
@@ -75,13 +80,11 @@ def _type(annotation: Any, seen: set[str]) -> Any:
 
 
 def _scalar(annotation: Any, seen: set[str]) -> Any:
-    simple = {str: "string", int: "long", float: "double", bool: "boolean"}
+    simple = {str: "string", int: "long", float: "double", bool: "boolean", bytes: "bytes"}
     if annotation in simple:
         return simple[annotation]
     if annotation is datetime:
         return {"type": "long", "logicalType": "timestamp-micros"}
-    if annotation is bytes:
-        return {"type": "fixed", "name": "Embedding384", "namespace": NAMESPACE, "size": EMBEDDING_BYTES}
     if annotation.__name__ in seen:
         return f"{NAMESPACE}.{annotation.__name__}"
     if isinstance(annotation, EnumType):

@@ -26,7 +26,7 @@ Timestamp = Annotated[datetime, AfterValidator(_to_utc)]
 class Record(BaseModel):
     """A value inside an event. Immutable; unknown fields are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=False, ser_json_bytes="base64", val_json_bytes="base64")
 
 
 class Event(Record):

@@ -1,14 +1,15 @@
 """Collection: tasks and their labels in; agreement units, rubric losses and preference pairs out. State is one task with its labels."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from trueloop.drift.observations import mark_of
+from trueloop.drift.observations import Losses, mark_of, observations
 from trueloop.drift.series import drift_series
-from trueloop.events import DriftObservations, Event, Label, PreferencePair, ReviewTask, WorstItem
+from trueloop.events import DriftObservations, Event, Label, PreferencePair, ReviewTask
 from trueloop.events.identity import derive_id
 from trueloop.labels.contributions import contributions, preference_dimension
 from trueloop.labels.validation import fault_of
@@ -192,17 +193,14 @@ def _observations(task: ReviewTask, labels: tuple[Label, ...], governed: InForce
             continue
         metric = f"dimension:{dimension.name}@{governed.rubric.id}.{governed.rubric.version}"
         for series in drift_series(task.application, metric, task.slices, governed.policy.drift.slices):
-            yield DriftObservations(
-                event_id=derive_id("observation", series.series_id, task.task_id),
-                occurred_at=task.occurred_at,
-                application=task.application,
-                series_id=series.series_id,
-                metric=f"dimension:{dimension.name}",
-                slice=series.slice,
-                losses=[sum(losses) / len(losses)],
-                marks=[mark_of(task.task_id)],
-                worst=[WorstItem(place=0, trace_id=task.trace_id)] if any(losses) else [],
+            items = Losses(
+                losses=np.array([sum(losses) / len(losses)]),
+                marks=np.array([mark_of(task.task_id)]),
+                checkpoints=np.array([-1]),
+                trace_id=lambda _: task.trace_id,
             )
+            named = replace(series, metric=f"dimension:{dimension.name}")
+            yield observations(named, task.application, task.occurred_at, items, ())
 
 
 def _task_id(event: ReviewTask | Label) -> str:

@@ -69,31 +69,33 @@ def step(state: SeriesState | None, event: DriftObservations, *, source: Source,
     fresh = _fresh(known, event)
     offsets = known.offsets | {source.partition_name: source.offset}
     if event.source is not None:
-        offsets[event.source] = max(event.offsets[-1], known.offsets.get(event.source, -1))
+        offsets[event.source] = max(int(event.offset_values()[-1]), known.offsets.get(event.source, -1))
     following = known.model_copy(update={"offsets": offsets})
     if not fresh:
         return Step(following, outcome="duplicate")
     out: list[DriftSignal] = []
+    losses, marks = event.loss_values().tolist(), event.mark_values().tolist()
     worst = {item.place: item.trace_id for item in event.worst}
     latest_at = max(known.latest_at or event.occurred_at, event.occurred_at)
     for place in fresh:
         before = following.detector
-        item = _Item(event.losses[place], event.checkpoint_at(place), worst.get(place))
+        item = _Item(losses[place], event.checkpoint_at(place), worst.get(place))
         following = _observed(following, item, latest_at, governed.policy.drift)
         changed = following.detector.state is not before.state or following.detector.reference != before.reference
         if changed or following.observed % SIGNAL_EVERY == 0:
             out.append(_signal(following, event, event.checkpoint_at(place), governed))
-    recent = (*known.recent, *(event.marks[place] for place in fresh))[-REMEMBERED:]
+    recent = (*known.recent, *(marks[place] for place in fresh))[-REMEMBERED:]
     return Step(following.model_copy(update={"recent": recent}), tuple(out), "observed")
 
 
 def _fresh(known: SeriesState, event: DriftObservations) -> list[int]:
     """Return the places of items that were not counted yet."""
     last = known.offsets.get(event.source, -1) if event.source is not None else -1
+    offsets = event.offset_values().tolist()
     seen = set(known.recent)
     fresh: list[int] = []
-    for place, mark in enumerate(event.marks):
-        if mark not in seen and (not event.offsets or event.offsets[place] > last):
+    for place, mark in enumerate(event.mark_values().tolist()):
+        if mark not in seen and (not offsets or offsets[place] > last):
             seen.add(mark)
             fresh.append(place)
     return fresh
