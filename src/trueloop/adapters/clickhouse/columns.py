@@ -60,26 +60,31 @@ def _resolve(avro: Any, named: dict[str, Any]) -> Any:
 
 def _comment(avro: Any, doc: str) -> str:
     """Say in the column's comment how null is stored where ClickHouse has no null."""
-    if isinstance(avro, list) and _kind(avro[1]) == "fixed":
+    if isinstance(avro, list) and kind_of(avro[1]) == "fixed":
         return doc + " Stored as an array; null is the empty array."
-    if isinstance(avro, list) and _kind(avro[1]) == "record":
+    if isinstance(avro, list) and kind_of(avro[1]) == "record":
         return doc + " Stored as a tuple; null is a tuple of nulls."
     return doc
 
 
-def _kind(avro: Any) -> str:
+def kind_of(avro: Any) -> str:
+    """Return what an Avro type is: its logical type when it has one.
+
+    >>> kind_of("string"), kind_of({"type": "long", "logicalType": "timestamp-micros"}), kind_of({"type": "array", "items": "long"})
+    ('string', 'timestamp-micros', 'array')
+    """
     if isinstance(avro, str):
         return avro
     return str(avro.get("logicalType") or avro["type"])
 
 
-_SCALARS = {"string": "String", "long": "Int64", "double": "Float64", "boolean": "Bool", "timestamp-micros": "DateTime64(6, 'UTC')"}
+_SCALARS = {"string": "String", "bytes": "String", "long": "Int64", "double": "Float64", "boolean": "Bool", "timestamp-micros": "DateTime64(6, 'UTC')"}
 
 
 def _clickhouse(avro: Any, name: str, nullable: bool = False) -> str:
     if isinstance(avro, list):
         return _clickhouse(avro[1], name, nullable=True)
-    kind = _kind(avro)
+    kind = kind_of(avro)
     if kind == "enum" or (kind == "string" and name in LOW_CARDINALITY):
         return "LowCardinality(Nullable(String))" if nullable else "LowCardinality(String)"
     if kind in _SCALARS:
@@ -101,9 +106,9 @@ def arrow_type(avro: Any) -> "pa.DataType":
 
     if isinstance(avro, list):
         return arrow_type(avro[1])
-    kind = _kind(avro)
+    kind = kind_of(avro)
     simple = {
-        "string": pa.string(), "enum": pa.string(), "long": pa.int64(), "double": pa.float64(), "boolean": pa.bool_(),
+        "string": pa.string(), "bytes": pa.binary(), "enum": pa.string(), "long": pa.int64(), "double": pa.float64(), "boolean": pa.bool_(),
         "timestamp-micros": pa.timestamp("us", "UTC"), "fixed": pa.list_(pa.float32()),
     }  # fmt: skip
     if kind in simple:
@@ -123,7 +128,7 @@ def arrow_column(column: Column, values: Sequence[Any]) -> "pa.Array":
     import pyarrow as pa
 
     inner = column.avro[1] if isinstance(column.avro, list) else column.avro
-    kind = _kind(inner)
+    kind = kind_of(inner)
     if kind == "fixed":
         return _floats(values)
     if kind == "map":
