@@ -1,32 +1,24 @@
 """What became of every record: nothing is dropped without being counted."""
 
-from collections import Counter
+from trueloop.adapters.metrics.record_metrics import RecordMetrics
 
 
-class Counters:
-    """Counts records by topic and outcome."""
+class Counters(RecordMetrics):
+    """The counters of the apps of one process, which also tell the log."""
 
-    def __init__(self) -> None:
-        self.totals: Counter[tuple[str, str]] = Counter()
-        self._told = 0
-
-    def add(self, counts: Counter[tuple[str, str]]) -> None:
-        """Add the counts of a batch, once its effects are durable."""
-        self.totals.update(counts)
+    _told = 0
 
     def news(self) -> str | None:
-        """Return one line about all counts, or None when nothing was added since the last time.
+        """Return one line about all records by processor, topic and outcome, or None when none was added since the last time.
 
         >>> counters = Counters()
-        >>> counters.add(Counter({("traces", "sampled"): 3}))
+        >>> counters.batch(processor="sampling", topic="traces", records=3, seconds=0.002, oldest_ms=-1, outcomes={"sampled": 1, "not_sampled": 2})
         >>> counters.news(), counters.news()
-        ('traces sampled=3', None)
+        ('sampling traces not_sampled=2 sampled=1', None)
         """
-        total = self.totals.total()
+        flows = self.flows()
+        total = sum(sum(flow.outcomes.values()) for flow in flows)
         if total == self._told:
             return None
         self._told = total
-        topics: dict[str, list[str]] = {}
-        for (topic, outcome), count in sorted(self.totals.items()):
-            topics.setdefault(topic, []).append(f"{outcome}={count}")
-        return "; ".join(f"{topic} {' '.join(outcomes)}" for topic, outcomes in topics.items())
+        return "; ".join(f"{flow.processor} {flow.topic} {' '.join(f'{name}={count}' for name, count in sorted(flow.outcomes.items()))}" for flow in flows)

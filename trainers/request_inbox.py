@@ -1,5 +1,6 @@
 """The worker's membership in its consumer group: requests one at a time, and polls that keep it while a job runs."""
 
+import json
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -13,17 +14,26 @@ from trueloop.topics import TRAINING_REQUESTS
 
 GROUP = "trueloop-trainer"
 
+STATISTICS_EVERY_MS = 2000
+"""How old the lag may be that metrics tell. The client knows it from its fetches; nobody is asked for it."""
+
 _log = logging.getLogger(__name__)
 
 
 class RequestInbox:
-    """Requests of the partitions that this worker holds. `on_joined` is called at each assignment, an empty one (a standby's) included."""
+    """Requests of the partitions that this worker holds. `on_joined` is called at each assignment, an empty one (a standby's) included.
+
+    `lags` are the requests of each partition that are not committed, where known; `divisions` is how often partitions were assigned.
+    """
 
     def __init__(self, kafka: KafkaSettings, on_joined: Callable[[], None]) -> None:
         self._on_joined = on_joined
+        self._name = physical_name(kafka, TRAINING_REQUESTS.name)
         self._waiting: deque[Message] = deque()
         self._held: set[tuple[str, int]] = set()
         self._paused = False
+        self.lags: dict[int, int] = {}
+        self.divisions = 0
         self._consumer = Consumer(
             client_config(kafka)
             | {
@@ -35,9 +45,11 @@ class RequestInbox:
                 # After a kill -9 the group waits this long for the dead member before its job is begun again.
                 "session.timeout.ms": 6000,
                 "heartbeat.interval.ms": 2000,
+                "statistics.interval.ms": STATISTICS_EVERY_MS,
+                "stats_cb": self._measured,
             }
         )
-        self._consumer.subscribe([physical_name(kafka, TRAINING_REQUESTS.name)], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        self._consumer.subscribe([self._name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
 
     def next(self, timeout_s: float) -> Message | None:
         """Return the next request, or None when none came in time. Raises UnavailableError when the topic cannot be read."""
@@ -88,10 +100,16 @@ class RequestInbox:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
+        self.divisions += 1
         self._held |= {(partition.topic, partition.partition) for partition in partitions}
         if self._paused and partitions:
             consumer.pause(partitions)
         self._on_joined()
+
+    def _measured(self, statistics: str) -> None:
+        partitions = json.loads(statistics)["topics"].get(self._name, {}).get("partitions", {})
+        found = {int(number): int(told["consumer_lag"]) for number, told in partitions.items()}
+        self.lags = {number: lag for number, lag in found.items() if lag >= 0 and (self._name, number) in self._held}
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = {(partition.topic, partition.partition) for partition in partitions}

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 from trueloop.trainers import job_events
@@ -29,13 +29,18 @@ from trueloop.trainers.request_inbox import GROUP, RequestInbox
 from trueloop.adapters.dead_letters import DeadLetter, history
 from trueloop.adapters.delivery import Delivery, Outgoing
 from trueloop.adapters.kafka import Publisher, physical_name
+from trueloop.adapters.metrics.endpoint import serving
+from trueloop.adapters.metrics.record_metrics import RecordMetrics
+from trueloop.adapters.metrics.standing import Lag, Standing
 from trueloop.adapters.registry import connect
 from trueloop.config import Settings, load_settings
 from trueloop.errors import ConfigurationError, DecodeError, TrainingError, TrueloopError, UnavailableError
 from trueloop.events import Evaluation, Event, JobStatus, TrainingRequest, TrainingResult
 from trueloop.readiness import announce_ready
+from trueloop.rejection import RejectReason
 from trueloop.topics import TRAINING_REQUESTS
 
+NAME = "trainer"
 IDLE_POLL_S = 0.2
 RESPAWN_INTERVAL_S = 5.0
 """Least time between two starts of an idle child, so that one that cannot start does not take the machine."""
@@ -64,6 +69,12 @@ class _Progress:
     result: TrainingResult | None = None
     evaluated: bool = False
 
+    @property
+    def outcome(self) -> str:
+        if self.result is None or self.result.status is not JobStatus.SUCCEEDED:
+            return "failed"
+        return "succeeded" if self.evaluated else "not_evaluated"
+
     def note(self, event: Event) -> None:
         if isinstance(event, TrainingResult):
             self.step = max(self.step, event.step)
@@ -73,7 +84,14 @@ class _Progress:
             self.evaluated = True
 
 
-class Worker:
+class _Ended(NamedTuple):
+    """What became of a request whose final events are out."""
+
+    outcome: str
+    refused: RejectReason | None = None
+
+
+class Worker(Standing):
     """One trainer worker. `run` returns when `stop` was called, which a signal handler may do."""
 
     def __init__(self, settings: Settings, options: WorkerOptions | None = None) -> None:
@@ -83,6 +101,8 @@ class Worker:
         self._publisher = Publisher(settings.kafka, self._codec)
         self._files = JobFiles(settings.models)
         self._stopping = threading.Event()
+        self.metrics = RecordMetrics()
+        self._inbox: RequestInbox | None = None
         self._child: TrainingProcess | None = None
         self._child_started = time.monotonic() - RESPAWN_INTERVAL_S + WARM_UP_AFTER_S
 
@@ -90,19 +110,31 @@ class Worker:
         """Ask `run` to return soon: the job in hand is called off and its request stays uncommitted."""
         self._stopping.set()
 
+    def lags(self) -> list[Lag]:
+        """Return how many requests wait or are in hand, for metrics."""
+        return [Lag(NAME, TRAINING_REQUESTS.name, partition, lag) for partition, lag in self._inbox.lags.items()] if self._inbox else []
+
+    def rebalances(self) -> dict[str, int]:
+        """Return how often the requests were divided among the trainers."""
+        return {NAME: self._inbox.divisions} if self._inbox else {}
+
     def run(self) -> None:
         """Serve requests until `stop`.
 
         Raises UnavailableError when Kafka or the registry do not answer, TrainingError when the training process cannot start. Nothing is lost by
         either: the request is not committed.
         """
-        inbox = RequestInbox(self._settings.kafka, announce_ready)
+        inbox = self._inbox = RequestInbox(self._settings.kafka, announce_ready)
         try:
             while not self._stopping.is_set():
                 self._keep_warm()
                 message = inbox.next(IDLE_POLL_S)
-                if message is not None and self._handle(inbox, message):
-                    inbox.commit(message)
+                if message is not None:
+                    begun = time.monotonic()
+                    ended = self._handle(inbox, message)
+                    if ended is not None:
+                        inbox.commit(message)
+                        self._count(message, ended, time.monotonic() - begun)
         finally:
             if self._child is not None:
                 self._child.kill()
@@ -123,13 +155,24 @@ class Worker:
         self._child_started = time.monotonic()
         return self._child
 
-    def _handle(self, inbox: RequestInbox, message: Message) -> bool:
-        """Return whether the request has its final events, so that its offset may be committed."""
+    def _count(self, message: Message, ended: _Ended, seconds: float) -> None:
+        self.metrics.batch(
+            processor=NAME,
+            topic=TRAINING_REQUESTS.name,
+            records=1,
+            seconds=seconds,
+            oldest_ms=message.timestamp()[1],
+            outcomes={ended.outcome: 1},
+            rejected={ended.refused.value: 1} if ended.refused else {},
+        )
+
+    def _handle(self, inbox: RequestInbox, message: Message) -> _Ended | None:
+        """Return what became of the request, None when it does not have its final events, so that its offset must not be committed."""
         try:
             request = self._codec.decode(TRAINING_REQUESTS, message.value())
         except DecodeError as error:
             self._dead_letter(message, error)
-            return True
+            return _Ended("rejected", error.reason)
         if not isinstance(request, TrainingRequest):
             raise TypeError(f"the codec gave {type(request).__name__}; expected TrainingRequest")
         attempts = self._files.attempts(request.job_id)
@@ -137,20 +180,20 @@ class Worker:
             fault = Fault("WorkerDied", f"the worker died {attempts} times in this job; look at its memory limit, then request the job with another config")
             self._publisher.publish([job_events.failed(request, fault, 0, 0.0)])
             self._files.end(request.job_id)
-            return True
+            return _Ended("failed")
         self._files.begin(request.job_id)
         try:
-            finished = self._execute(inbox, message, request)
+            ended = self._execute(inbox, message, request)
         except TrueloopError:
             self._files.call_off(request.job_id)
             raise
-        if finished:
+        if ended is not None:
             self._files.end(request.job_id)
         else:
             self._files.call_off(request.job_id)
-        return finished
+        return ended
 
-    def _execute(self, inbox: RequestInbox, message: Message, request: TrainingRequest) -> bool:
+    def _execute(self, inbox: RequestInbox, message: Message, request: TrainingRequest) -> _Ended | None:
         child = self._child if self._child is not None and self._child.is_alive else self._spawn()
         started = last_sign = time.monotonic()
         progress = _Progress()
@@ -167,7 +210,7 @@ class Worker:
                     self._publisher.publish([said])
                     progress.note(said)
                 elif isinstance(said, JobDone):
-                    return True
+                    return _Ended(progress.outcome)
                 elif isinstance(said, JobPostponed):
                     raise UnavailableError(said.message)
             fault = self._fault(child, time.monotonic() - last_sign)
@@ -175,7 +218,7 @@ class Worker:
                 return self._give_up(request, progress, fault, time.monotonic() - started)
         # Called off: the child must not go on with a job that another worker, or the next run of this one, begins again.
         child.kill()
-        return False
+        return None
 
     def _fault(self, child: TrainingProcess, silent_s: float) -> Fault | None:
         if not child.is_alive:
@@ -190,14 +233,14 @@ class Worker:
             return Fault("TrainingProcessHung", f"the training process gave no sign of life for {silent_s:.0f} s and was killed; see its log")
         return None
 
-    def _give_up(self, request: TrainingRequest, progress: _Progress, fault: Fault, seconds: float) -> bool:
+    def _give_up(self, request: TrainingRequest, progress: _Progress, fault: Fault, seconds: float) -> _Ended:
         _log.warning("job %s: %s", request.job_id, fault.error_class)
         if progress.result is None:
             self._publisher.publish([job_events.failed(request, fault, progress.step, seconds)])
         elif progress.result.status is JobStatus.SUCCEEDED and not progress.evaluated:
             self._publisher.publish([job_events.evaluation_failed(request, progress.result, fault, seconds)])
         self._spawn()
-        return True
+        return _Ended(progress.outcome)
 
     def _dead_letter(self, message: Message, error: DecodeError) -> None:
         past = history(_headers(message))
@@ -232,7 +275,7 @@ def run(settings: Settings, options: WorkerOptions | None = None) -> None:
     """Serve training requests until SIGTERM or SIGINT.
 
     Raises:
-        ConfigurationError: the training packages are not installed.
+        ConfigurationError: the training packages are not installed, or the port for metrics is taken.
         UnavailableError: Kafka or the registry do not answer.
         TrainingError: the training process cannot start.
     """
@@ -242,7 +285,8 @@ def run(settings: Settings, options: WorkerOptions | None = None) -> None:
     worker = Worker(settings, options)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
-    worker.run()
+    with serving(settings, NAME, worker.metrics, worker):
+        worker.run()
 
 
 def main() -> None:

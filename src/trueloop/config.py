@@ -55,6 +55,13 @@ class ClickHouseSettings(_Section):
     embedded: bool = Field(default=False, description="True when the sink opens the engine in process, under the state directory.")
 
 
+class MetricsSettings(_Section):
+    """Where each worker serves its metrics. There are no accounts: whoever reaches the port reads the numbers."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen at; 0.0.0.0 in a container, whose network is its own.")
+    port: int = Field(default=0, ge=0, le=65535, description="0: any free port, which the worker notes under STATE_DIR/run/metrics.")
+
+
 class Settings(BaseSettings):
     """Settings of a Trueloop process. Unknown keys are errors; secrets never print."""
 
@@ -64,6 +71,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     registry: RegistrySettings = RegistrySettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
+    metrics: MetricsSettings = MetricsSettings()
     models_dir: Path | None = Field(default=None, description="Root of the model store; default: STATE_DIR/models.")
     blinding_key: SecretStr = Field(
         default=SecretStr(""), description="Secret that blinds candidates and shuffles them. Set it in production: whoever knows it can unblind."
