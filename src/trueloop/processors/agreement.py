@@ -1,36 +1,35 @@
-"""Agreement: what tasks contribute in, one estimate per series and window out. State is the newest contribution of one task to one series."""
+"""Agreement: what tasks contribute in, estimates per series out. State is the newest contribution of one task to one series."""
 
-from collections.abc import Collection, Iterable
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from trueloop.agreement import Coincidences, ac1, alpha, merge, observed_agreement, tally
+from trueloop.agreement.panes import Counted, Member, Pane, Panes, Shown
+from trueloop.agreement.position import TIE
+from trueloop.agreement.replicates import Level
+from trueloop.agreement.span_marks import MARKED, UNMARKED
+from trueloop.agreement.summary import LEVELS, estimates, statistics
 from trueloop.events import AgreementEstimate, AgreementUnits, Event
+from trueloop.events.agreement import MeasurementLevel, WindowKind
+from trueloop.events.agreement_units import UnitKind
 from trueloop.events.identity import derive_id
+from trueloop.labels.contributions import rubric_dimension
 from trueloop.processors.processor import Context, Processor, Source, Step, View
 from trueloop.rejection import Rejection, RejectReason
+from trueloop.rubrics import OVERALL, Rubric
+from trueloop.rubrics.policy import Agreement
 from trueloop.topics import AGREEMENT_UNITS
 
-OUTCOMES = frozenset({"counted", "replaced", "duplicate", "stale", "no_policy", "rejected"})
+OUTCOMES = frozenset({"counted", "replaced", "duplicate", "stale", "no_policy", "no_rubric", "rejected", "expired"})
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _EARLIEST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LATEST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
-
-
-class Pane(NamedTuple):
-    """A stretch of event time that units count in, in microseconds since the epoch; `span` is the length of the window that it would end.
-
-    The order of panes is the order of their ends. Size and span are of the policy in force at the task's time, and kept with the task: so
-    a later policy moves nothing that was counted.
-    """
-
-    end: int
-    start: int
-    span: int
 
 
 class Series(NamedTuple):
@@ -41,10 +40,15 @@ class Series(NamedTuple):
     slice: str
     rubric_id: str
     rubric_version: int
+    kind: UnitKind
+    level: Level
 
 
 class Contribution(BaseModel):
-    """The newest contribution of one task to one series; `units` hold value -> raters that gave it, and are empty when all was retracted."""
+    """The newest contribution of one task to one series.
+
+    `units` are patterns of whole values, each with the number of units that have it; none when all labels were retracted.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,137 +56,245 @@ class Contribution(BaseModel):
     series_id: str
     series: Series
     pane: Pane
+    task_id: str
     revision: int
-    units: tuple[dict[int, int], ...] = ()
+    units: tuple[tuple[tuple[tuple[int, int], ...], int], ...] = ()
+    shown: tuple[Shown, ...] = ()
 
 
 def step(state: Contribution | None, event: AgreementUnits, *, source: Source, now: datetime, final: bool, context: Context) -> Step[Contribution]:
     """Replace what the task contributed, unless that is newer.
 
-    A contribution is kept however late it comes, also when its pane lies behind the window, where it changes no estimate: a step sees one
-    task and not the window, and whether a pane is behind it depends on the other tasks, so that dropping here would make the outcome depend
-    on the order of a replay. State is therefore one small record per task and series, for as long as the store keeps it.
+    A step sees one task and not the others, so it does not ask whether the task's pane is final: the view does, and has states deleted that
+    nothing will correct any more, a late one's at once.
     """
     governed = context.governance.in_force(event.application, event.task_at)
     if governed is None:
         return Step(state, outcome="no_policy")
-    fault = _fault_of(event)
+    rubric = context.governance.rubric(event.rubric_id, event.rubric_version)
+    if rubric is None:
+        return Step(state, outcome="no_rubric")
+    policy = governed.policy.agreement
+    pane = pane_of(event.task_at, policy)
+    fault = _fault_of(event, rubric) or _fault_of_time(event, pane, now)
     if fault is not None:
         return Step(state, outcome="rejected", rejection=fault)
     if state is not None and event.revision < state.revision:
         return Step(state, outcome="stale")
-    policy = governed.policy.agreement
+    series = Series(event.application, event.dimension, event.slice, event.rubric_id, event.rubric_version, event.kind, _level(event, rubric))
     following = Contribution(
         series_id=event.series_id,
-        series=Series(event.application, event.dimension, event.slice, event.rubric_id, event.rubric_version),
-        pane=pane_of(event.task_at, policy.pane_minutes, policy.window_panes),
+        series=series,
+        pane=pane,
+        task_id=event.task_id,
         revision=event.revision,
-        units=tuple(dict(zip(unit.values, unit.counts, strict=True)) for unit in event.units if unit.values),
+        units=_units(event),
+        shown=tuple(_shown(event)),
     )
     if following == state:
         return Step(state, outcome="duplicate")
-    return Step(following, outcome="counted" if state is None else "replaced", touched=(event.series_id,))
+    touched = (_name(event.series_id), *(_name(event.series_id, known.pane) for known in (state, following) if known is not None))
+    return Step(following, outcome="counted" if state is None else "replaced", touched=tuple(dict.fromkeys(touched)))
 
 
-def pane_of(moment: datetime, pane_minutes: float, window_panes: int) -> Pane:
+def pane_of(moment: datetime, policy: Agreement) -> Pane:
     """Return the pane that a moment falls in; panes are aligned to the epoch.
 
-    >>> pane = pane_of(datetime(2026, 1, 1, 10, 59, tzinfo=UTC), pane_minutes=60, window_panes=24)
-    >>> (pane.end - pane.start) // 60_000_000, pane.span // 60_000_000
-    (60, 1440)
+    >>> pane = pane_of(datetime(2026, 1, 1, 10, 59, tzinfo=UTC), Agreement(pane_minutes=60, window_panes=24, keep_days=30))
+    >>> [part // 3_600_000_000 for part in (pane.end - pane.start, pane.span, pane.keep, pane.ahead)]
+    [1, 24, 720, 1]
     """
-    size = max(1, round(pane_minutes * 60_000_000))
-    start = (moment - _EPOCH) // _MICROSECOND // size * size
-    return Pane(start + size, start, size * window_panes)
+    size = max(1, round(policy.pane_minutes * 60_000_000))
+    start, span = _micros(moment) // size * size, size * policy.window_panes
+    return Pane(start + size, start, span, max(round(policy.keep_days * 86_400_000_000), span), round(policy.ahead_hours * 3_600_000_000))
 
 
-def _fault_of(event: AgreementUnits) -> Rejection | None:
+def _units(event: AgreementUnits) -> tuple[tuple[tuple[tuple[int, int], ...], int], ...]:
+    units: Counter[tuple[tuple[int, int], ...]] = Counter()
     for unit in event.units:
-        if len(unit.values) != len(unit.counts) or any(low >= high for low, high in zip(unit.values, unit.values[1:], strict=False)):
+        units[tuple(zip(unit.values, unit.counts, strict=True))] += unit.repeats
+    return tuple(sorted((pattern, repeats) for pattern, repeats in units.items() if pattern))
+
+
+def _shown(event: AgreementUnits) -> Iterator[Shown]:
+    for unit in event.units:
+        if unit.shown is not None and unit.shown_first is not None:
+            yield Shown(unit.shown, unit.shown_first, sum(count for value, count in zip(unit.values, unit.counts, strict=True) if value != TIE))
+
+
+def _fault_of(event: AgreementUnits, rubric: Rubric) -> Rejection | None:
+    """Return why units cannot count. Collection makes none of these; another producer may."""
+    name = rubric_dimension(event.dimension)
+    dimension = rubric.dimension(name)
+    if dimension is None and name != OVERALL:
+        known = [known.name for known in rubric.dimensions]
+        return Rejection(RejectReason.UNKNOWN_DIMENSION, f"dimension {name!r} is not in rubric {rubric.id!r}; expected one of {known}")
+    low, high = (TIE, 25) if event.kind is UnitKind.PREFERENCE else (UNMARKED, MARKED)
+    if event.kind is UnitKind.RATING and dimension is not None:
+        low, high = dimension.scale.min, dimension.scale.max
+    for unit in event.units:
+        if len(unit.values) != len(unit.counts) or any(one >= other for one, other in zip(unit.values, unit.values[1:], strict=False)):
             message = f"unit {unit.unit_id!r} of {event.event_id!r} has {len(unit.values)} values and {len(unit.counts)} counts"
             return Rejection(RejectReason.INVALID_EVENT, f"{message}; expected ascending values with one count each")
+        if unit.values and not (low <= unit.values[0] and unit.values[-1] <= high):
+            return Rejection(RejectReason.OFF_SCALE, f"unit {unit.unit_id!r} has values {unit.values[0]}..{unit.values[-1]}; the scale is {low}..{high}")
     return None
 
 
+def _fault_of_time(event: AgreementUnits, pane: Pane, now: datetime) -> Rejection | None:
+    """Return why a task's time cannot be. One less far ahead of the clock is kept, and ends no window before its time comes."""
+    if pane.start <= _micros(now) + pane.keep:
+        return None
+    ahead = (pane.start - _micros(now)) // 86_400_000_000
+    message = f"task {event.task_id!r} is dated {ahead} days ahead of the clock; expected at most {pane.keep // 86_400_000_000}: mend the producer's clock"
+    return Rejection(RejectReason.INVALID_EVENT, message)
+
+
+def _level(event: AgreementUnits, rubric: Rubric) -> Level:
+    dimension = rubric.dimension(event.dimension) if event.kind is UnitKind.RATING else None
+    return "nominal" if dimension is None else LEVELS[LEVELS.index(dimension.scale.level.value)]
+
+
 class AgreementView(View):
-    """The coincidences of every pane of every series. Whole numbers that add and subtract: the order of contributions cannot matter."""
+    """The panes of every series. Whole numbers that add and subtract: the order of contributions cannot matter.
+
+    A series is final when its application has become newer than its newest pane by `keep`; a pane is when its series has. What is final is
+    forgotten, and a contribution to it that comes later still counts for nothing. The application's time is that of its newest pane that
+    has begun, so that no date in the future moves it.
+    """
 
     def __init__(self) -> None:
-        self._series: dict[str, Series] = {}
-        self._panes: dict[str, dict[Pane, Coincidences]] = {}
-        self._tasks: dict[tuple[str, Pane], int] = {}
+        self._series: dict[str, tuple[Series, Panes]] = {}
+        self._reached: dict[str, int] = {}
+        self._expired: dict[str, None] = {}
 
     def fold(self, key: str, old: Contribution | None, new: Contribution | None) -> None:
         """Take the old contribution out of its pane and put the new one into its own."""
-        if old is not None:
-            self._remove(old)
+        if old is not None and old.series_id in self._series:
+            panes = self._series[old.series_id][1]
+            panes.remove(old.pane, key)
+            if not len(panes):
+                del self._series[old.series_id]
         if new is not None:
-            self._add(new)
-
-    def _add(self, contribution: Contribution) -> None:
-        series_id, pane = contribution.series_id, contribution.pane
-        self._series[series_id] = contribution.series
-        panes = self._panes.setdefault(series_id, {})
-        panes[pane] = panes.get(pane, Coincidences()) + tally(contribution.units)
-        self._tasks[series_id, pane] = self._tasks.get((series_id, pane), 0) + 1
-
-    def _remove(self, contribution: Contribution) -> None:
-        series_id, pane = contribution.series_id, contribution.pane
-        panes = self._panes[series_id]
-        panes[pane] -= tally(contribution.units)
-        self._tasks[series_id, pane] -= 1
-        if self._tasks[series_id, pane] == 0:
-            del self._tasks[series_id, pane], panes[pane]
+            known = self._series.setdefault(new.series_id, (new.series, Panes(new.series.level)))
+            known[1].add(new.pane, key, Member(new.task_id, new.units, new.shown))
 
     def summarise(self, touched: Collection[str], *, now: datetime, context: Context) -> tuple[Event, ...]:
-        """Return the estimate of each touched series over its window.
+        """Return the estimates of the touched panes, and of the touched series over their windows.
 
-        The window ends with the newest pane that holds units, so that it moves by event time and a quiet series keeps its last estimate.
-        When all labels of a series were retracted it ends with the newest pane that held any. The id of an estimate is a hash of series,
-        window and counts: the same evidence gives the same id, whatever way it came.
+        A window ends with the newest pane that has begun and holds units, so that it moves by event time and a quiet series keeps its last
+        estimate. When all labels of a series were retracted it ends with the newest pane that held any. The id of an estimate is a hash of
+        series, window and counts: the same evidence gives the same id, whatever way it came.
         """
-        return tuple(self._estimate(series_id, now, context) for series_id in touched if self._panes.get(series_id))
+        parsed = [_parsed(name) for name in touched]
+        ids = list(dict.fromkeys(series_id for series_id, _ in parsed if series_id in self._series))
+        for series_id in ids:
+            self._advance(series_id, now)
+        found: list[Event] = []
+        for series_id, pane in parsed:
+            if pane is not None and series_id in self._series and not self._is_final(series_id, pane, now):
+                series, panes = self._series[series_id]
+                found.append(
+                    _estimate(_Window(WindowKind.PANE, pane.start, pane.end), panes.pane(pane) or panes.empty(), series_id, series, now=now, context=context)
+                )
+        for series_id in ids:
+            series, panes = self._series[series_id]
+            newest = panes.newest(_micros(now))
+            if newest is not None and not self._is_final(series_id, newest, now):
+                window = _Window(WindowKind.ROLLING, newest.end - newest.span, newest.end)
+                found.append(_estimate(window, panes.window(window.start, window.end), series_id, series, now=now, context=context))
+        return tuple(found)
 
-    def _estimate(self, series_id: str, now: datetime, context: Context) -> AgreementEstimate:
-        panes, series = self._panes[series_id], self._series[series_id]
-        newest = max([pane for pane, counted in panes.items() if counted.units] or panes)
-        start = newest.end - newest.span
-        counted = merge(part for pane, part in panes.items() if start <= pane.start and pane.end <= newest.end)
-        nominal, ordinal = alpha(counted, "nominal"), alpha(counted, "ordinal")
-        return AgreementEstimate(
-            event_id=derive_id("agreement-estimate", series_id, str(start), str(newest.end), counted.dump()),
-            occurred_at=now,
-            application=series.application,
-            series_id=series_id,
-            dimension=series.dimension,
-            slice=series.slice,
-            rubric_id=series.rubric_id,
-            rubric_version=series.rubric_version,
-            window_start=_moment(start),
-            window_end=_moment(newest.end),
-            n_units=nominal.n_units,
-            n_labels=nominal.n_labels,
-            p_o=observed_agreement(counted).value,
-            alpha_nominal=nominal.value,
-            alpha_ordinal=ordinal.value,
-            ac1=ac1(counted, _categories(series, counted.values, context)).value,
-            undefined=nominal.undefined,
-        )
+    def expired(self) -> Collection[str]:
+        """Return the keys of what is final since the last call; the next fold takes each out of its pane."""
+        keys, self._expired = tuple(self._expired), {}
+        return keys
+
+    def _advance(self, series_id: str, now: datetime) -> None:
+        """Note how far the application has come, and what has become final by it."""
+        series, panes = self._series[series_id]
+        newest = panes.newest(_micros(now))
+        if newest is None:
+            return
+        reached = self._reached.get(series.application)
+        if reached is None or newest.end > reached:
+            alike = [known for other, known in self._series.values() if other.application == series.application]
+            newest_of = [(known, last) for known in alike if (last := known.newest(_micros(now))) is not None]
+            self._reached[series.application] = reached = max(last.end for _, last in newest_of)
+            for quiet, last in newest_of:
+                if last.end + last.keep <= reached:
+                    self._expire(quiet, tuple(quiet))
+        self._expire(panes, tuple(panes) if newest.end + newest.keep <= reached else panes.final(newest))
+
+    def _expire(self, panes: Panes, final: Sequence[Pane]) -> None:
+        self._expired |= dict.fromkeys(key for pane in final for key in panes.keys(pane))
+
+    def _is_final(self, series_id: str, pane: Pane, now: datetime) -> bool:
+        series, panes = self._series[series_id]
+        newest = panes.newest(_micros(now))
+        if newest is None:
+            return False
+        return pane.end + pane.keep <= newest.end or newest.end + newest.keep <= self._reached.get(series.application, newest.end)
 
 
-def _categories(series: Series, values: Iterable[tuple[int, int]], context: Context) -> int | None:
-    """Return how many values raters could choose from: the scale of a rated dimension, or, for preferences, a tie and the candidates.
+class _Window(NamedTuple):
+    """A window to tell of, in microseconds since the epoch."""
 
-    A preference says which of two candidates or more is better, so three values are possible at least. None for an unknown rubric. Values
-    are never more than categories, even when a series holds some that its scale does not have.
+    kind: WindowKind
+    start: int
+    end: int
+
+
+def _estimate(window: _Window, counted: Counted, series_id: str, series: Series, *, now: datetime, context: Context) -> AgreementEstimate:
+    categories = _categories(series, counted, context)
+    content = (counted.evidence.canonical(), repr(sorted(counted.positions.sums.items())))
+    return AgreementEstimate(
+        event_id=derive_id("agreement-estimate", series_id, window.kind, str(window.start), str(window.end), *content),
+        occurred_at=now,
+        application=series.application,
+        series_id=series_id,
+        dimension=series.dimension,
+        slice=series.slice,
+        rubric_id=series.rubric_id,
+        rubric_version=series.rubric_version,
+        kind=series.kind,
+        level=MeasurementLevel(series.level.upper()),
+        window_kind=window.kind,
+        window_start=_moment(window.start),
+        window_end=_moment(window.end),
+        categories=categories or [],
+        **estimates(counted, series.level, series.kind, categories),
+        **(statistics(counted) if window.kind is WindowKind.PANE else {}),
+    )
+
+
+def _categories(series: Series, counted: Counted, context: Context) -> list[int] | None:
+    """Return the values that reviewers could choose from: the scale, marked or not, or a tie and the candidates, which are two at least.
+
+    None when a rubric that was known when the units were counted is not known any more.
     """
-    given = {value for _, value in values}
+    if series.kind is UnitKind.SPAN:
+        return [UNMARKED, MARKED]
+    if series.kind is UnitKind.PREFERENCE:
+        given = [int(value) for _, value in counted.evidence.coincidences.values]
+        return list(range(TIE, max([2, *counted.positions.sums, *(value + 1 for value in given)])))
     rubric = context.governance.rubric(series.rubric_id, series.rubric_version)
-    if rubric is None or not given:
-        return None
-    dimension = rubric.dimension(series.dimension)
-    offered = max(*given, 1) + 2 if dimension is None else dimension.scale.max - dimension.scale.min + 1
-    return max(offered, len(given))
+    dimension = None if rubric is None else rubric.dimension(series.dimension)
+    return None if dimension is None else list(range(dimension.scale.min, dimension.scale.max + 1))
+
+
+def _name(series_id: str, pane: Pane | None = None) -> str:
+    """Return what the summary of a series over its window, or over a pane, is called among those that were touched."""
+    return json.dumps([series_id] if pane is None else [series_id, *pane])
+
+
+def _parsed(name: str) -> tuple[str, Pane | None]:
+    series_id, *pane = json.loads(name)
+    return series_id, Pane(*pane) if pane else None
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _moment(microseconds: int) -> datetime:
