@@ -14,6 +14,16 @@ UNKNOWN_CODE = 1001
 """Code that ClickHouse gives to exceptions which are not its own."""
 
 
+INSERT_SETTINGS = {
+    # Rows that are the same are found by merges and by FINAL. Finding them in each insert as well costs as much as the insert.
+    "optimize_on_insert": "0",
+    # A materialised view that failed in an insert gets the rows when the insert is tried again, though the table has them already; one whose
+    # own table remembers tokens gets them once.
+    "deduplicate_blocks_in_dependent_materialized_views": "1",
+}
+"""Settings of every insert."""
+
+
 class ClickHouseError(TrueloopError):
     """ClickHouse refused a statement. `code` and `name` are those of its list of errors; the message may quote the statement."""
 

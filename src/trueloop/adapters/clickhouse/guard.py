@@ -9,8 +9,10 @@ reach out are refused wherever their name stands: `arrayMap(file, ...)` and `* A
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from trueloop.adapters.clickhouse import ddl
 from trueloop.adapters.clickhouse.embedded_engine import Reader
 from trueloop.adapters.clickhouse.engine import ClickHouseError
 
@@ -24,6 +26,7 @@ REACHING_OUT = frozenset({
 })  # fmt: skip
 """Functions that read files, ask other machines, or hold a thread, in lower case."""
 
+_PARAMETER = re.compile(r"\{\w+:\w")
 _IDENTIFIER = r"(?:\w+|`(?:[^`\\]|\\.)+`)"
 _TELLING = re.compile(
     rf"(?:DESCRIBE TABLE|EXISTS(?: TABLE| VIEW| DATABASE)?|SHOW CREATE(?: TABLE| VIEW| DATABASE)?) {_IDENTIFIER}(?:\.{_IDENTIFIER})?(?: FORMAT (\w+))?"
@@ -75,13 +78,19 @@ def _check_node(node: dict[str, Any]) -> None:
     if node.get("out_file"):
         raise ClickHouseError("Code: 348. DB::Exception: INTO OUTFILE is not allowed. (INTO_OUTFILE_NOT_ALLOWED)")
     function = node.get("table_function")
-    if function and str(function.get("name", "")).lower() not in TABLE_FUNCTIONS:
+    if function and str(function.get("name", "")).lower() not in TABLE_FUNCTIONS | _views_with_parameters():
         raise _refused(f"table function {function.get('name')!r} is not allowed")
     if node.get("type") == "Literal":
         return
     for key, value in node.items():
         if key != "alias" and isinstance(value, str) and value.lower() in REACHING_OUT:
             raise _refused(f"function {value!r} is not allowed, nor is a column of that name")
+
+
+@cache
+def _views_with_parameters() -> frozenset[str]:
+    """Return our views that are read like table functions: what they may read is fixed, parameters are values."""
+    return frozenset(name for name, statement in ddl.views().items() if _PARAMETER.search(statement))
 
 
 def _refused(why: str) -> ClickHouseError:

@@ -1,7 +1,7 @@
 """Where the sink continues: the tables themselves say how far they reach, so rows and position can never disagree."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -35,9 +35,12 @@ def stored_positions(engine: Engine) -> dict[Partition, int]:
     return {(str(topic), int(partition)): int(offset) for topic, partition, offset in rows}
 
 
-def store_position(engine: Engine, partition: Partition, newest: int) -> None:
-    """Note that the records up to `newest` are dealt with though the last of them became no row."""
-    engine.execute(f"INSERT INTO {ddl.POSITIONS} VALUES ({quote(partition[0])}, {partition[1]}, {newest})")  # noqa: S608 - a name of our own, quoted
+def store_positions(engine: Engine, newest: Mapping[Partition, int]) -> None:
+    """Note that the records of partitions up to `newest` are dealt with, whatever rows the tables have of them."""
+    if not newest:
+        return
+    rows = ", ".join(f"({quote(topic)}, {number}, {offset})" for (topic, number), offset in sorted(newest.items()))
+    engine.execute(f"INSERT INTO {ddl.POSITIONS} VALUES {rows}")  # noqa: S608 - a name of our own, quoted
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trueloop import topics
 from trueloop.adapters.clickhouse.columns import Column, arrow_column, columns_of
 from trueloop.adapters.clickhouse.ddl import DEAD_LETTERS
-from trueloop.adapters.dead_letters import REPLAYED_AT, parse
-from trueloop.codec import Codec
+from trueloop.adapters.clickhouse.dead_letter_rows import dead_letter_columns, is_marker
+from trueloop.adapters.clickhouse.record_reader import RecordReader, UnlikeError
+from trueloop.codec import HEADER_BYTES, Codec
 from trueloop.errors import DecodeError
 from trueloop.rejection import RejectReason
 from trueloop.topics import DEAD_LETTERS_SUFFIX, Topic
@@ -17,17 +20,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from confluent_kafka import Message
 
-UNKNOWN = "UNKNOWN"
+MIN_TOGETHER = 32
+"""Records below which reading them in columns costs more than reading them singly."""
 
 
 @dataclass(slots=True)
 class Rows:
-    """What became of a batch: the table to insert into, its rows (None: no record became one), the refused records, the number of deletions."""
+    """What became of a batch: the table to insert into, its rows (None: no record became one), the refused records, the deletions."""
 
     table: str
-    data: "pa.Table | None"
+    data: "pa.Table | None" = None
     rejected: "list[tuple[Message, DecodeError]]" = field(default_factory=list)
-    deletions: int = 0
+    deletions: "list[Message]" = field(default_factory=list)
+
+    @property
+    def rowless(self) -> "list[Message]":
+        """The records that became no row."""
+        return [*self.deletions, *(message for message, _ in self.rejected)]
 
 
 def warm_up() -> None:
@@ -37,102 +46,143 @@ def warm_up() -> None:
     pa.array([""])
 
 
-def rows_of(codec: Codec, name: str, messages: "Sequence[Message]") -> Rows:
-    """Return the rows of records of one partition of the topic `name` (as the registry calls it).
+class RowReader:
+    """Makes rows of records. Keeps what it has worked out of the writers' schemas."""
 
-    Raises UnavailableError when the schema registry does not answer: that is no fault of the records.
-    """
-    if name.endswith(DEAD_LETTERS_SUFFIX):
-        letters = [message for message in messages if not _is_marker(message)]
-        rows = _dead_letters(name, letters) if letters else Rows(DEAD_LETTERS, None)
-        rows.deletions = len(messages) - len(letters)
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._readers: dict[tuple[str, bytes], RecordReader | None] = {}
+
+    def rows(self, name: str, messages: "Sequence[Message]") -> Rows:
+        """Return the rows of records of the topic `name` (as the registry calls it). Rows come in no particular order.
+
+        Raises UnavailableError when the schema registry does not answer: that is no fault of the records.
+        """
+        if name.endswith(DEAD_LETTERS_SUFFIX):
+            return _dead_letters(name, messages)
+        topic = topics.by_name(name)
+        rows = Rows(topic.table)
+        if topic.cleanup_policy == "compact":
+            rows.deletions = [message for message in messages if message.value() is None]
+            if rows.deletions:
+                messages = [message for message in messages if message.value() is not None]
+        tables: list[pa.Table] = []
+        alone: list[Message] = []
+        for header, places in _by_header([message.value() for message in messages]).items():
+            group = [messages[place] for place in places]
+            reader = self._reader(topic, header) if len(group) >= MIN_TOGETHER else None
+            if reader is None:
+                alone += group
+            else:
+                alone += _together(reader, topic, group, tables)
+        if alone:
+            tables += self._singly(topic, sorted(alone, key=_place), rows.rejected)
+        if tables:
+            rows.data = _joined(tables)
         return rows
-    topic = topics.by_name(name)
-    rows = Rows(topic.table, None)
-    kept: list[Message] = []
-    records: list[dict[str, Any]] = []
-    for message in messages:
-        value = message.value()
-        if value is None and topic.cleanup_policy == "compact":
-            rows.deletions += 1
-            continue
+
+    def _reader(self, topic: Topic, header: bytes) -> RecordReader | None:
+        """Return how records of this header are read together; None when they are to be read singly."""
+        key = (topic.name, header)
+        if key not in self._readers:
+            try:
+                self._readers[key] = RecordReader(topic, self._codec.writer_schema(header))
+            except UnlikeError:
+                self._readers[key] = None
+            except DecodeError:
+                return None  # not remembered: there may be any number of wrong headers, and a schema may be registered later
+        return self._readers[key]
+
+    def _singly(self, topic: Topic, messages: "list[Message]", rejected: "list[tuple[Message, DecodeError]]") -> "list[pa.Table]":
+        kept: list[Message] = []
+        records: list[dict[str, Any]] = []
+        for message in messages:
+            try:
+                records.append(self._codec.decode_record(topic, message.value()))
+                kept.append(message)
+            except DecodeError as error:
+                rejected.append((message, error))
+        if not records:
+            return []
         try:
-            records.append(codec.decode_record(topic, value))
-            kept.append(message)
-        except DecodeError as error:
-            rows.rejected.append((message, error))
-    if records:
-        rows.data = _table(topic, kept, records, rows.rejected)
-    return rows
+            return [_with_origin(_arrow(columns_of(topic), records), topic.name, kept)]
+        except (ValueError, TypeError, OverflowError):  # pyarrow's own errors are ValueErrors or TypeErrors
+            return _those_that_fit(topic, kept, records, rejected)
 
 
-def _table(topic: Topic, messages: "list[Message]", records: list[dict[str, Any]], rejected: "list[tuple[Message, DecodeError]]") -> "pa.Table | None":
+def _together(reader: RecordReader, topic: Topic, messages: "list[Message]", tables: "list[pa.Table]") -> "list[Message]":
+    """Read records in columns, add their table, and return those that have to be read singly."""
+    table, regular = reader.read([message.value() or b"" for message in messages], HEADER_BYTES)
+    if regular.all():
+        tables.append(_with_origin(table, topic.name, messages))
+        return []
+    kept = [message for message, good in zip(messages, regular.tolist(), strict=True) if good]
+    if kept:
+        tables.append(_with_origin(table.filter(regular), topic.name, kept))
+    return [message for message, good in zip(messages, regular.tolist(), strict=True) if not good]
+
+
+def _place(message: "Message") -> tuple[int, int]:
+    return int(message.partition() or 0), int(message.offset() or 0)
+
+
+def _joined(tables: "list[pa.Table]") -> "pa.Table":
+    import pyarrow as pa
+
+    return pa.concat_tables(tables)
+
+
+def _by_header(values: Sequence[bytes | None]) -> dict[bytes, list[int]]:
+    """Return the places of the values that begin with the same header."""
+    headers = [value[:HEADER_BYTES] if value else b"" for value in values]
+    if len(set(headers)) == 1:
+        return {headers[0]: list(range(len(values)))}
+    found: dict[bytes, list[int]] = {}
+    for place, header in enumerate(headers):
+        found.setdefault(header, []).append(place)
+    return found
+
+
+def _those_that_fit(topic: Topic, messages: "list[Message]", records: list[dict[str, Any]], rejected: "list[tuple[Message, DecodeError]]") -> "list[pa.Table]":
+    """Find the records with a value that does not fit its column, such as a whole number beyond 64 bits; the others go in."""
     columns = columns_of(topic)
-    try:
-        return _arrow(columns, topic.name, messages, records)
-    except (ValueError, TypeError, OverflowError):  # pyarrow's own errors are ValueErrors or TypeErrors
-        pass
-    # Some value does not fit its column, such as a whole number beyond 64 bits. Find the records that hold one; the others go in.
     good: list[int] = []
     for index, record in enumerate(records):
         try:
-            _arrow(columns, topic.name, [messages[index]], [record])
+            _arrow(columns, [record])
             good.append(index)
         except (ValueError, TypeError, OverflowError) as error:
             rejected.append((messages[index], DecodeError(RejectReason.INVALID_EVENT, f"a value does not fit its column: {type(error).__name__}")))
     if not good:
-        return None
-    return _arrow(columns, topic.name, [messages[index] for index in good], [records[index] for index in good])
+        return []
+    return [_with_origin(_arrow(columns, [records[index] for index in good]), topic.name, [messages[index] for index in good])]
 
 
-def _arrow(columns: tuple[Column, ...], name: str, messages: "Sequence[Message]", records: Sequence[dict[str, Any]]) -> "pa.Table":
-    arrays = {column.name: arrow_column(column, [record[column.name] for record in records]) for column in columns}
-    return _with_origin(arrays, name, messages)
-
-
-def _with_origin(arrays: dict[str, Any], name: str, messages: "Sequence[Message]") -> "pa.Table":
+def _arrow(columns: tuple[Column, ...], records: Sequence[dict[str, Any]]) -> "pa.Table":
     import pyarrow as pa
 
-    arrays["_topic"] = pa.array([name] * len(messages), pa.string())
-    arrays["_partition"] = pa.array([message.partition() for message in messages], pa.int32())
-    arrays["_offset"] = pa.array([message.offset() for message in messages], pa.int64())
-    arrays["_timestamp"] = pa.array([max(0, message.timestamp()[1]) for message in messages], pa.timestamp("ms", "UTC"))
-    return pa.table(arrays)
+    return pa.table({column.name: arrow_column(column, [record[column.name] for record in records]) for column in columns})
 
 
-def _is_marker(message: "Message") -> bool:
-    """Return whether a record only says that a dead letter was sent back."""
-    return any(header[0] == REPLAYED_AT for header in message.headers() or ())
+def _with_origin(table: "pa.Table", name: str, messages: "Sequence[Message]") -> "pa.Table":
+    import pyarrow as pa
+
+    size = len(messages)
+    timestamps = np.fromiter((message.timestamp()[1] for message in messages), np.int64, size)
+    origin = {
+        "_topic": pa.repeat(name, size),
+        "_partition": pa.array(np.fromiter((message.partition() for message in messages), np.int32, size)),
+        "_offset": pa.array(np.fromiter((message.offset() for message in messages), np.int64, size)),
+        "_timestamp": pa.array(np.maximum(timestamps, 0)).view(pa.timestamp("ms", "UTC")),
+    }
+    for column, values in origin.items():
+        table = table.append_column(column, values)
+    return table
 
 
 def _dead_letters(name: str, messages: "Sequence[Message]") -> Rows:
-    """Return rows that tell of dead letters. A malformed one is told of too, for a dead letter that cannot be read must not vanish."""
-    import pyarrow as pa
-
-    found = [_dead_letter(name, message) for message in messages]
-    types = (
-        pa.string(), pa.int32(), pa.int64(), pa.string(), pa.string(), pa.int32(), pa.string(), pa.timestamp("us", "UTC"), pa.int64(),
-    )  # fmt: skip
-    names = ("topic", "partition", "offset", "error_class", "message", "attempt", "consumer", "first_failed_at", "payload_bytes")
-    arrays = {column: pa.array([row[index] for row in found], types[index]) for index, column in enumerate(names)}
-    return Rows(DEAD_LETTERS, _with_origin(arrays, name, messages))
-
-
-_INT32_MAX = 2**31 - 1
-_INT64_MAX = 2**63 - 1
-
-
-def _dead_letter(name: str, message: "Message") -> tuple[Any, ...]:
-    payload = len(message.value() or b"")
-    origin = name.removesuffix(DEAD_LETTERS_SUFFIX)
-    try:
-        letter = parse(message.key(), message.value(), message.headers())  # type: ignore[arg-type]  # confluent-kafka types a header value as str | bytes
-    except DecodeError as error:
-        return origin, None, None, UNKNOWN, error.message, 1, UNKNOWN, None, payload
-    if not (0 <= letter.partition <= _INT32_MAX and 0 <= letter.offset <= _INT64_MAX and 0 < letter.attempt <= _INT32_MAX):
-        return origin, None, None, UNKNOWN, "no dead letter: partition, offset or attempt is out of range", 1, UNKNOWN, None, payload
-    size = payload if letter.omitted_bytes is None else min(max(letter.omitted_bytes, 0), _INT64_MAX)
-    moment = letter.first_failed_at if letter.first_failed_at.tzinfo else None
-    return (
-        letter.topic, letter.partition, letter.offset, letter.reason.value, letter.message, letter.attempt, letter.consumer, moment, size,
-    )  # fmt: skip
+    rows = Rows(DEAD_LETTERS, deletions=[message for message in messages if is_marker(message)])
+    letters = [message for message in messages if not is_marker(message)] if rows.deletions else messages
+    if letters:
+        rows.data = _with_origin(dead_letter_columns(name, letters), name, letters)
+    return rows

@@ -28,6 +28,7 @@ def ensure_schema(engine: Engine) -> bool:
     for statement in ddl.create_statements().values():
         engine.execute(statement)
     _migrate(engine)
+    _migrate_settings(engine)
     for statement in ddl.views().values():
         engine.execute(statement.rstrip().rstrip(";"))
     engine.execute(f"INSERT INTO {ddl.SCHEMA} (hash) VALUES ({quote(wanted)})")  # noqa: S608 - a hash
@@ -47,6 +48,15 @@ def _migrate(engine: Engine) -> None:
             change = "ADD COLUMN IF NOT EXISTS" if column.name not in there else "MODIFY COLUMN"
             if found != column.type:
                 _alter(engine, f"ALTER TABLE {table} {change} `{column.name}` {column.type} COMMENT {quote(column.comment)}", found)
+
+
+def _migrate_settings(engine: Engine) -> None:
+    """Give tables of an older version the settings of this one."""
+    present = dict(engine.rows("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"))
+    for table in ddl.all_tables():
+        changes = [f"{name} = {value}" for name, value in ddl.TABLE_SETTINGS.items() if f"{name} = {value}" not in present[table]]
+        if changes:
+            engine.execute(f"ALTER TABLE {table} MODIFY SETTING {', '.join(changes)}")
 
 
 def _alter(engine: Engine, statement: str, found: str | None) -> None:

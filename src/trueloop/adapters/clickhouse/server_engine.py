@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from trueloop.adapters.clickhouse.engine import ClickHouseError, arrow_stream
+from trueloop.adapters.clickhouse.engine import INSERT_SETTINGS, ClickHouseError, arrow_stream
 from trueloop.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class ServerEngine:
 
     def insert(self, table: str, data: "pa.Table", token: str) -> None:
         """Insert rows as one part."""
-        settings = {"insert_deduplication_token": token, "async_insert": 0}  # the acknowledgement must mean that the rows are in
+        # Not asynchronous: the acknowledgement must mean that the rows are in.
+        settings = INSERT_SETTINGS | {"insert_deduplication_token": token, "async_insert": "0"}
         self._guarded(self._client.raw_insert, table, None, arrow_stream(data), settings, "ArrowStream")
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from trueloop.adapters.clickhouse.engine import Engine
 from trueloop.adapters.clickhouse.schema import ensure_schema
+from trueloop.adapters.metrics.endpoint import serving as serving_metrics
 from trueloop.adapters.registry import connect as connect_registry
 from trueloop.config import Settings
 from trueloop.readiness import announce_ready
@@ -23,7 +24,8 @@ def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then write what is held, and close ClickHouse.
 
     Raises:
-        ConfigurationError: When a package is missing, the endpoint's address is no loopback address, or the schema cannot be migrated.
+        ConfigurationError: When a package is missing, the endpoint's address is no loopback address, the port for metrics is taken, or the schema
+            cannot be migrated.
         IntegrityError: When a topic ends before what ClickHouse holds of it.
         UnavailableError: When Kafka or ClickHouse does not answer at the start, or a topic is missing.
     """
@@ -33,7 +35,7 @@ def run(settings: Settings) -> None:
     with _engine(settings) as engine:
         logger.info("ClickHouse is open after %.2f s", time.monotonic() - begun)
         sink = Sink(settings.kafka, connect_registry(settings.registry), engine, alone=settings.clickhouse.embedded, on_assigned=announce_ready)
-        with _stopping(sink):
+        with serving_metrics(settings, "sink", sink.metrics, sink), _stopping(sink):
             sink.run()
 
 
