@@ -62,9 +62,37 @@ test-serial: fetch ## Run the tests that start the broker, the registry and the 
 test-long: install ## Run the long tests: the simulations of the drift detectors.
 	$(BIN)/pytest -m long $(PARALLEL_TESTS) $(SERIAL_TESTS)
 
+# Independent libraries that say what our statistics should be. One is under the GPL and one pins an old scipy, so they never meet our environment.
+build/oracles/installed: requirements/oracles.txt | $(INSTALLED)
+	$(PYTHON) -m venv build/oracles
+	$(UV) pip install --quiet --python build/oracles/bin/python --require-hashes --requirement requirements/oracles.txt
+	@touch $@
+
+.PHONY: test-oracles
+test-oracles: install build/oracles/installed ## Compare the agreement statistics with independent libraries, in an environment of their own.
+	$(BIN)/pytest tests/oracles
+
 .PHONY: bench
 bench: fetch ## Measure latency and throughput of the loop; prints and writes bench/results/loop.json.
 	$(BIN)/python bench/loop.py
+
+# The peers that our own environment must not hold, because they pin what we pin otherwise.
+build/peers/installed: requirements/peers.txt | $(INSTALLED)
+	$(PYTHON) -m venv build/peers
+	$(UV) pip install --quiet --python build/peers/bin/python --require-hashes --requirement requirements/peers.txt
+	@touch $@
+
+.PHONY: bench-stream
+bench-stream: fetch build/peers/installed ## Measure the stream workers beside the client alone, stock Faust and Quix Streams; writes bench/results/stream.md.
+	$(BIN)/python bench/stream.py $(ARGS)
+
+.PHONY: bench-scaling
+bench-scaling: fetch ## Measure two stream workers beside one, and a worker's memory over 5 M traces; writes bench/results/scaling.md.
+	$(BIN)/python bench/scaling.py $(ARGS)
+
+.PHONY: bench-sink
+bench-sink: fetch ## Measure what a trace costs from Kafka into ClickHouse, on one core; writes bench/results/sink.md.
+	$(BIN)/python bench/sink.py $(ARGS)
 
 .PHONY: wheel-test
 wheel-test: fetch ## Build the wheel, install it in a clean environment and use it there.
@@ -98,6 +126,8 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 .PHONY: lock
 lock: install ## Resolve the dependencies anew into requirements/; UPGRADE=1 takes newer versions than those locked.
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
+	$(COMPILE) requirements/peers.in --output-file requirements/peers.txt
+	$(COMPILE) requirements/oracles.in --output-file requirements/oracles.txt
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements/lock.txt
 	$(COMPILE) pyproject.toml --constraints requirements/lock.txt --output-file requirements/workers.txt
 	$(COMPILE) pyproject.toml --constraints requirements/lock.txt --extra train --output-file requirements/trainer.txt

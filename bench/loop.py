@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -65,7 +65,8 @@ DEADLINE_S = 120.0
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rate", type=float, default=200.0, help="events per second in the latency runs")
+    parser.add_argument("--rates", type=float, nargs="+", default=[200.0, 1000.0, 5000.0], help="traces per second in the latency runs")
+    parser.add_argument("--label-rate", type=float, default=200.0, help="labels per second in the latency run")
     parser.add_argument("--seconds", type=float, default=15.0, help="length of each latency run")
     parser.add_argument("--burst", type=int, default=100_000, help="traces in the throughput run")
     parser.add_argument("--json", type=Path, default=Path("bench/results/loop.json"))
@@ -79,25 +80,35 @@ def main() -> None:
             documents = Documents(settings)
             documents.publish_rubric(RUBRIC, datetime.now(UTC))
             documents.publish_policy(POLICY, datetime.now(UTC))
-            found = {"up_to_ready_s": round(ready_s, 2)} | measure(settings, options.rate, options.seconds, options.burst)
+            found = {"up_to_ready_s": round(ready_s, 2)} | measure(settings, options.rates, options.label_rate, options.seconds, options.burst)
     write(found, options.json)
 
 
-def measure(settings: Settings, rate: float, seconds: float, burst: int) -> dict[str, Any]:
+def measure(settings: Settings, rates: Sequence[float], label_rate: float, seconds: float, burst: int) -> dict[str, Any]:
     """Return every figure."""
     with Client(APPLICATION, "training", settings=settings, max_events=burst + 1000) as client:
-        tasks, queue_ms = trace_latency(settings, client, rate, seconds)
-        agreement_ms = label_latency(settings, client, tasks, rate / 2)
+        queue_ms: dict[str, Any] = {}
+        tasks: list[ReviewTask] = []
+        for rate in rates:
+            found, latencies = trace_latency(settings, client, rate, seconds)
+            tasks += found
+            queue_ms[f"{rate:g}/s"] = summary(latencies)
+            print(f"trace -> review-queue at {rate:g}/s: {queue_ms[f'{rate:g}/s']}", flush=True)
+        agreement_ms = summary(label_latency(settings, client, tasks[: round(label_rate / 2 * seconds)], label_rate / 2))
+        print(f"label -> agreement at {label_rate:g}/s: {agreement_ms}", flush=True)
         return {
-            "rate_per_s": rate,
-            "trace_to_review_queue_ms": summary(queue_ms),
-            "label_to_agreement_ms": summary(agreement_ms),
+            "trace_to_review_queue_ms": queue_ms,
+            "label_to_agreement_ms": {f"{label_rate:g}/s": agreement_ms},
             "burst": throughput(settings, client, burst),
         }
 
 
+REVIEWED_PER_S = 200
+"""Traces that are put before reviewers, at most: people do not keep up with more, and the consumer here shares the machine."""
+
+
 def trace_latency(settings: Settings, client: Client, rate: float, seconds: float) -> tuple[list[ReviewTask], list[float]]:
-    """Return the tasks, and milliseconds from each trace's call to its task in a consumer's hands."""
+    """Return the tasks, and milliseconds from each sampled trace's call to its task in a consumer's hands."""
     subscriber = Subscriber(settings.kafka, connect(settings.registry), (REVIEW_QUEUE,))
     sent: dict[str, float] = {}
     tasks: list[ReviewTask] = []
@@ -110,15 +121,20 @@ def trace_latency(settings: Settings, client: Client, rate: float, seconds: floa
                 tasks.append(event)
                 latencies.append((arrived - sent[event.trace_id]) * 1000)
 
-    send(client, sent, 50, "warm")
+    send(client, sent, 50, f"warm-{rate:g}")
     until(lambda: listen(0.1), lambda: len(tasks) >= 50)
+    tasks.clear()
     latencies.clear()
+    stride = max(1, round(rate / REVIEWED_PER_S))
     total, begun = round(rate * seconds), time.perf_counter()
     for number in range(total):
-        send(client, sent, 1, f"steady-{number}")
+        send(client, sent, 1, f"steady-{rate:g}-{number}", "yes" if number % stride == 0 else "no")
         while (left := begun + (number + 1) / rate - time.perf_counter()) > 0:
             listen(min(left, 0.002))
-    until(lambda: listen(0.1), lambda: len(latencies) >= total)
+    behind = time.perf_counter() - begun - seconds
+    if behind > 0.05 * seconds:
+        print(f"the client sent {total / (seconds + behind):.0f} traces/s instead of {rate:g}", flush=True)
+    until(lambda: listen(0.1), lambda: len(latencies) >= -(-total // stride))
     subscriber.close()
     return tasks, latencies
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
@@ -12,7 +13,7 @@ from trueloop.streams.resources import Resources
 from trueloop.streams.screening import Decoded, screened
 
 from trueloop.adapters.delivery import Outgoing
-from trueloop.adapters.faust_batch import Batch, StateTable
+from trueloop.adapters.faust_batch import Batch, KeptStates
 from trueloop.adapters.faust_batch.batch import RawRecord
 from trueloop.adapters.kafka import physical_name, read_events
 from trueloop.errors import ConfigurationError, DecodeError, UnavailableError
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 """Between attempts to reach a registry: soon enough for a restart, and not a burden on one that is down."""
+STANDSTILL_S, LOOK_EVERY_S = 10.0, 0.1
+"""How long no batch of the other inputs may be completed before a retried event waits for them no more: a batch takes seconds at worst."""
 LARGEST_EVENT = MAX_MESSAGE_BYTES - 4096
 """Bytes of a derived event; the rest is for key, headers and the record's own overhead."""
 
@@ -52,7 +55,7 @@ class SuspendedError(Exception):
 class BatchProcessor:
     """Steps a processor over batches. Effects are durable in this order: outputs, state, and then the batch is complete."""
 
-    def __init__(self, processor: Processor, resources: Resources, app: Any, table: StateTable | None) -> None:
+    def __init__(self, processor: Processor, resources: Resources, app: Any, table: KeptStates | None) -> None:
         self._processor = processor
         self.resources = resources
         self.settings = resources.settings
@@ -79,6 +82,8 @@ class BatchProcessor:
         """
         if retried:
             await self._until_due(batch)
+            await self._until_others_are_read(topic, batch)
+        begun = time.monotonic()
         governance = await self._patiently(self.resources.governance.fresh)
         context = Context(governance, self.settings.blinding_key.get_secret_value(), await self._history())
         work = await self._work(topic, batch, context)
@@ -91,7 +96,15 @@ class BatchProcessor:
                 self._lanes.pop(place, None)  # it holds changes that were not made durable
                 raise
             batch.complete()
-            self.resources.counters.add(run.counts)
+            self.resources.counters.batch(
+                processor=self._processor.name,
+                topic=topic.retry if retried else topic.name,
+                records=len(batch.records),
+                seconds=time.monotonic() - begun,
+                oldest_ms=batch.records[0].timestamp,
+                outcomes=run.counts,
+                rejected=run.rejected,
+            )
 
     async def _history(self) -> tuple[Event, ...]:
         if self._past is None:
@@ -118,6 +131,9 @@ class BatchProcessor:
             if lane.view is None:
                 raise TypeError(f"processor {self._processor.name!r} touches summaries but has no view")
             await self._publish_all(run, lane.view.summarise(tuple(run.touched), now=run.now, context=context))
+            for key in lane.view.expired():
+                lane.put(key, None)
+                run.count("expired")
         return run
 
     async def _step(self, run: BatchRun, single: Single, context: Context, lane: Lane, *, retried: bool) -> None:
@@ -178,11 +194,9 @@ class BatchProcessor:
         if self._table is None:
             return
         lane = self._lanes[place]
-        changes = lane.dumped()
-        changelog = self._table.changelog_topic_name
-        await self.resources.delivery.send([Outgoing(changelog, key, data, (), place) for key, data in changes.items()])
-        for key, data in changes.items():
-            self._table.put(place, key, data)
+        change = self._table.planned(place, lane.dumped(), run.reached)
+        await self.resources.delivery.send(change.records(self._table.changelog_topic_name))
+        self._table.adopt(change)
         lane.settle()
 
     async def _work(self, topic: Topic, batch: Batch, context: Context) -> Work:
@@ -217,6 +231,20 @@ class BatchProcessor:
         if remaining_ms > 0:
             await self._pause(min(remaining_ms, RETRY_GRACE_MS) / 1000)
 
+    async def _until_others_are_read(self, topic: Topic, batch: Batch) -> None:
+        """Wait until the other inputs are read as far as they reach now: what a retried event refers to may lie there, unread since a crash.
+
+        Gives up when they stand still, for then no waiting helps.
+        """
+        consumer = self._app.consumer
+        others = [physical_name(self._kafka, other.name) for other in self._processor.inputs if other is not topic and other.partitions == topic.partitions]
+        ends = await consumer.ends(others, batch.partition)
+        left, patience = consumer.unread(ends), STANDSTILL_S
+        while left > 0 and patience > 0:
+            await self._pause(LOOK_EVERY_S)
+            before, left = left, consumer.unread(ends)
+            patience = STANDSTILL_S if left < before else patience - LOOK_EVERY_S
+
     async def _patiently(self, attempt: Callable[[], T]) -> T:
         """Call in a thread until the service answers. It is no fault of the records, so they are not refused."""
         pause = FIRST_PAUSE_S
@@ -225,6 +253,7 @@ class BatchProcessor:
                 return await asyncio.to_thread(attempt)
             except UnavailableError as error:
                 logger.warning("%s waits %.1f s and tries again: %s", self._processor.name, pause, error)
+                self.resources.counters.retried(self._processor.name)
             await self._pause(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 

@@ -20,7 +20,7 @@ _EPOCH_MS_DIGITS = 15
 
 
 class BatchRun:
-    """Collects the records to send, the summaries to make and the outcomes of one batch."""
+    """Collects the records to send, the summaries to make and the outcomes of one batch. `reached` tells the offset after its newest record."""
 
     def __init__(self, kafka: KafkaSettings, consumer: str, topic: Topic, batch: Batch, now: datetime, *, retried: bool) -> None:
         self._kafka = kafka
@@ -28,10 +28,12 @@ class BatchRun:
         self._topic = topic
         self._partition = batch.partition
         self._retried = retried
+        self.reached = {f"{topic.retry if retried else topic.name}/{batch.partition}": batch.next_offset}
         self.now = now
         self.outgoing: list[Outgoing] = []
         self.touched: dict[str, None] = {}
-        self.counts: Counter[tuple[str, str]] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
 
     def source(self, record: RawRecord) -> Source:
         """Return where the event was read; of a retried one, where it was read first."""
@@ -40,10 +42,11 @@ class BatchRun:
 
     def count(self, outcome: str, records: int = 1) -> None:
         """Count records under an outcome."""
-        self.counts[self._topic.name, outcome] += records
+        self.counts[outcome] += records
 
     def reject(self, record: RawRecord, rejection: Rejection) -> None:
         """Add a dead letter."""
+        self.rejected[rejection.reason.value] += 1
         source, past = self.source(record), self._past(record)
         letter = DeadLetter(
             source.topic, source.partition, source.offset, record.key, record.value, rejection.reason, rejection.message,

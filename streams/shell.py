@@ -8,6 +8,8 @@ from typing import Any
 
 from trueloop.streams.batch_processor import BatchProcessor, SuspendedError
 from trueloop.streams.resources import Resources
+from trueloop.streams.state_guard import StateGuard
+from trueloop.streams.state_topics import TABLE, changelog_of, group_of, is_whole, state_partitions
 
 from trueloop.adapters.faust_batch import BatchApp, BatchSchema, StateTable, make_batch_app
 from trueloop.adapters.faust_batch.assignor import SoleAssignor
@@ -19,22 +21,10 @@ from trueloop.topics import PhysicalTopic, Topic
 
 logger = logging.getLogger(__name__)
 
-GROUP_PREFIX = "trueloop-"
-TABLE = "state"
 RETRY_BUFFER = 1000
 """Batches of a retry topic that may wait for their time. A full queue would hold back the topics beside it."""
 STATE_BYTES = 8 * 1024 * 1024
 """Largest state of one key, in its changelog."""
-
-
-def is_whole(processor: Processor) -> bool:
-    """Return whether one worker has to read everything: state is joined over topics that cannot be divided alike."""
-    return processor.key is not None and len({topic.partitions for topic in processor.inputs}) > 1
-
-
-def group_of(processor: Processor) -> str:
-    """Return the consumer group of a processor, without the deployment's prefix."""
-    return GROUP_PREFIX + processor.name
 
 
 def needed_topics(processor: Processor) -> tuple[PhysicalTopic, ...]:
@@ -48,8 +38,7 @@ def needed_topics(processor: Processor) -> tuple[PhysicalTopic, ...]:
     for topic in processor.history:
         found.append(PhysicalTopic(topic.name, topic.partitions, topic.retention_ms, topic.cleanup_policy, topic.max_message_bytes))
     if processor.key is not None:
-        partitions = 1 if is_whole(processor) else processor.inputs[0].partitions
-        found.append(PhysicalTopic(f"{group_of(processor)}-{TABLE}-changelog", partitions, -1, "compact", STATE_BYTES))
+        found.append(PhysicalTopic(changelog_of(processor), state_partitions(processor), -1, "compact", STATE_BYTES))
     return tuple(found)
 
 
@@ -63,9 +52,9 @@ def make_app(processor: Processor, settings: Settings, resources: Resources | No
     app = make_batch_app(physical_name(settings.kafka, group_of(processor)), settings.kafka, instance, **options)
     table = None
     if processor.key is not None:
-        partitions = 1 if is_whole(processor) else processor.inputs[0].partitions
-        table = StateTable(app, name=TABLE, partitions=partitions, key_type=bytes, value_type=bytes)
+        table = StateTable(app, name=TABLE, partitions=state_partitions(processor), key_type=bytes, value_type=bytes)
         app.tables.add(table)
+        StateGuard(processor, resources, app, table)
     batches = BatchProcessor(processor, resources, app, table)
     for topic in processor.inputs:
         _add_agent(app, batches, topic, retried=False)

@@ -5,13 +5,15 @@ import logging
 import signal
 from collections.abc import Sequence
 
-from trueloop.streams.catalog import processors
+from trueloop.streams.app_standing import AppStanding
+from trueloop.streams.catalog import NAMES, processors
 from trueloop.streams.counters import Counters
 from trueloop.streams.resources import Resources
 from trueloop.streams.shell import make_app, needed_topics
 
 from trueloop.adapters.faust_batch import BatchApp
 from trueloop.adapters.kafka_admin import ensure_topics
+from trueloop.adapters.metrics.endpoint import serving
 from trueloop.config import Settings
 from trueloop.processors.processor import Processor
 from trueloop.readiness import announce_ready
@@ -26,24 +28,32 @@ def run(names: Sequence[str], settings: Settings, instance: str | None = None) -
 
     `instance` is the name of this process among those that run the same workers, stable over restarts (a pod's ordinal, "local"): a worker
     that was killed then goes on at once. Without it any number may run, and a killed one's partitions move after 10 s.
-    Raises ConfigurationError for unknown names and topics with wrong partitions, UnavailableError when no broker answers.
+    Raises ConfigurationError for unknown names, topics with wrong partitions and a port for metrics that is taken, UnavailableError when no
+    broker answers.
     """
     return run_processors(processors(names), settings, instance)
 
 
 def run_processors(chosen: Sequence[Processor], settings: Settings, instance: str | None = None) -> int:
     """Run processors as `run` does."""
-    needed = {topic.name: topic for processor in chosen for topic in needed_topics(processor)}
-    ensure_topics(settings.kafka, needed.values())
     resources = Resources.of(settings)
-    try:
-        return asyncio.run(_run(chosen, resources, instance))
-    finally:
-        resources.governance.close()
-        _tell(resources.counters)
+    standing = AppStanding(settings.kafka)
+    with serving(settings, _name(chosen), resources.counters, standing):
+        needed = {topic.name: topic for processor in chosen for topic in needed_topics(processor)}
+        ensure_topics(settings.kafka, needed.values())
+        try:
+            return asyncio.run(_run(chosen, resources, instance, standing))
+        finally:
+            resources.governance.close()
+            _tell(resources.counters)
 
 
-async def _run(chosen: Sequence[Processor], resources: Resources, instance: str | None) -> int:
+def _name(chosen: Sequence[Processor]) -> str:
+    names = [processor.name for processor in chosen]
+    return "streams" if set(names) == set(NAMES) else "+".join(names)
+
+
+async def _run(chosen: Sequence[Processor], resources: Resources, instance: str | None, standing: AppStanding) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,12 +61,14 @@ async def _run(chosen: Sequence[Processor], resources: Resources, instance: str 
     apps = [make_app(processor, resources.settings, resources, instance and f"{instance}-{processor.name}") for processor in chosen]
     try:
         await asyncio.gather(*(app.maybe_start() for app in apps))
+        standing.watch([(processor.name, app) for processor, app in zip(chosen, apps, strict=True)])
         await asyncio.gather(*(_recovered(app) for app in apps))
         if not stop.is_set():
             announce_ready()
             logger.info("ready: %s", ", ".join(processor.name for processor in chosen))
         await _until_over(apps, stop, resources.counters)
     finally:
+        standing.watch(())
         crashed = [app for app in apps if app.crashed]
         await asyncio.gather(*(app.stop() for app in apps), return_exceptions=True)
     return 1 if crashed else 0
@@ -80,4 +92,4 @@ async def _until_over(apps: Sequence[BatchApp], stop: asyncio.Event, counters: C
 def _tell(counters: Counters) -> None:
     news = counters.news()
     if news is not None:
-        logger.info("records by topic and outcome: %s", news)
+        logger.info("records by processor, topic and outcome: %s", news)

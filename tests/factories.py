@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from trueloop import events as ev
+from trueloop.events.agreement import MeasurementLevel, WindowKind
+from trueloop.events.agreement_units import UnitKind
 from trueloop.events.trace import EMBEDDING_DIMENSIONS
 from trueloop.topics import topic_of
 
@@ -42,6 +44,8 @@ _RATINGS = [
     {"candidate_id": "candidate-b", "dimension": "tone", "value": -2},
 ]
 _CANDIDATE = {"candidate": "checkpoint-9", "candidate_uri": "models/checkpoint-9", "candidate_sha256": "c" * 64, "baseline": "checkpoint-8"}
+
+_BOUNDS = {"": 0.5, "_low": 0.25, "_high": 0.75}
 
 _FULL: dict[type[ev.Event], dict[str, Any]] = {
     ev.Trace: {
@@ -101,42 +105,86 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "retracts": "label-00",
     },
     ev.Appeal: {"trace_id": "trace-1", "subject_id": "subject-1", "dimension": "accuracy", "text": HOSTILE},
-    ev.GoldAnswer: _RUBRIC | {"task_id": "task-1", "ratings": _RATINGS, "preferences": _PREFERENCES},
+    ev.GoldAnswer: _RUBRIC | {"task_id": "task-1", "ratings": _RATINGS, "preferences": _PREFERENCES, "tolerance": 1, "onboarding": True, "withdrawn": True},
     ev.AgreementUnits: _RUBRIC
     | {
         "series_id": "series-1",
         "dimension": "tone",
         "slice": "locale=de",
+        "kind": UnitKind.RATING,
         "task_id": "task-1",
         "task_at": START - timedelta(minutes=5),
         "revision": 2,
-        "units": [{"unit_id": "candidate-a", "values": [-2, 4], "counts": [1, 2]}, {"unit_id": "candidate-b", "values": [], "counts": []}],
+        "units": [
+            {"unit_id": "candidate-a", "values": [-2, 4], "counts": [1, 2], "repeats": 7, "shown": 2, "shown_first": 1},
+            {"unit_id": "candidate-b", "values": [], "counts": []},
+        ],
     },
     ev.AgreementEstimate: _RUBRIC
     | {
         "series_id": "series-1",
         "dimension": "tone",
         "slice": "all",
+        "kind": UnitKind.PREFERENCE,
+        "level": MeasurementLevel.RATIO,
+        "window_kind": WindowKind.ROLLING,
         "window_start": START - timedelta(hours=24),
         "window_end": START,
         "n_units": 50,
         "n_labels": 150,
-        "p_o": 0.9,
+        "n_tasks": 49,
+        **{f"{name}{bound}": value for name in ("p_o", "alpha", "ac1", "ac2", "fleiss_kappa", "span_f1") for bound, value in _BOUNDS.items()},
+        "undefined": ev.Undefined.NO_VARIATION,
+        "ac1_undefined": ev.Undefined.TOO_FEW_UNITS,
         "alpha_nominal": 0.7,
         "alpha_ordinal": 0.75,
-        "ac1": 0.8,
-        "ci_low": -0.25,
-        "ci_high": 0.9,
-        "undefined": ev.Undefined.NO_VARIATION,
+        "alpha_interval": 0.8,
+        "alpha_ratio": -0.25,
+        "n_preferences": 140,
+        **{f"shown_first{bound}": value for bound, value in _BOUNDS.items()},
+        "shown_first_expected": 0.5,
+        "position_p": 0.0625,
+        "categories": [-2, 4],
+        "statistics_kept": True,
+        "sizes": [{"raters": 3, "units": 50}],
+        "ratings": [{"raters": 3, "value": -2, "ratings": 150}],
+        "coincidences": [{"raters": 3, "low": -2, "high": 4, "pairs": 100}],
+        "moments": [{"raters": 3, "feature": "units", "other_raters": 3, "other_feature": "value=-2", "total": 150.0}],
     },
-    ev.ReviewerQuality: {
+    ev.ReviewerQuality: _RUBRIC
+    | {
         "reviewer_id": "reviewer-1",
-        "status": ev.ReviewerStatus.ACTIVE,
+        "status": ev.ReviewerStatus.WATCH,
+        "reasons": [ev.ReviewerReason.TOO_FAST, ev.ReviewerReason.SHARED_ERRORS],
+        "weight": 0.5,
+        "routes": ["tone"],
         "n_labels": 90,
         "n_gold": 10,
         "gold_correct": 9,
+        "gold_low": 0.619,
+        "gold_high": 0.989,
+        "onboarding_left": 0,
         "median_seconds": 33.5,
-        "reliability": [{"dimension": "tone", "alpha": 9.5, "beta": 1.5}, {"dimension": "accuracy", "alpha": 1.0, "beta": 1.0}],
+        "fast_share": 0.25,
+        "first_share": 0.55,
+        "n_preferences": 40,
+        "drift_log_e": -0.5,
+        "same_errors": ["reviewer-2"],
+        "reliability": [
+            {
+                "dimension": "tone",
+                "alpha": 9.5,
+                "beta": 1.5,
+                "ci_low": 0.6,
+                "ci_high": 0.98,
+                "n_judgements": 90,
+                "n_gold": 10,
+                "gold_correct": 9.0,
+                "em_accuracy": 0.875,
+                "em_labels": 80,
+            },
+            {"dimension": "accuracy", "alpha": 1.0, "beta": 1.0},
+        ],
     },
     ev.DriftObservations: {
         "series_id": "drift-1",

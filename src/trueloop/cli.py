@@ -49,6 +49,7 @@ COMMANDS: dict[str, _Entry] = {
     "up": _Entry(_RUN, "trueloop.commands.runtime:app/up", "Start broker, registry, database and workers here."),
     "down": _Entry(_RUN, "trueloop.commands.runtime:app/down", "Stop what `up` started."),
     "status": _Entry(_RUN, "trueloop.commands.runtime:app/status", "Show what runs, where it listens, how it is."),
+    "top": _Entry(_RUN, "trueloop.commands.top:top", "Show live what the workers do."),
     "doctor": _Entry(_RUN, "trueloop.commands.runtime:app/doctor", "Find out what is wrong and how to mend it."),
     "fetch": _Entry(_RUN, "trueloop.commands.runtime:app/fetch", "Download what `up` runs, or replace what was altered."),
     "worker": _Entry(_RUN, "trueloop.commands.worker:worker", "Run workers of the loop in this process."),
@@ -60,6 +61,7 @@ COMMANDS: dict[str, _Entry] = {
     "emit": _Entry(_SEND, "trueloop.commands.emit:app", "Send traces, labels or appeals from a JSON-lines file."),
     "replay": _Entry(_SEND, "trueloop.commands.replay:replay", "Send a public data set through the loop, with its human labels."),
     "dlq": _Entry(_LOOK, "trueloop.commands.dead_letters:app", "List, show and replay dead letters."),
+    "replay-log": _Entry(_LOOK, "trueloop.commands.replay_log:replay_log", "Rebuild what the loop made of the log, and compare."),
     "sql": _Entry(_LOOK, "trueloop.commands.sql:sql", "Ask ClickHouse."),
 }
 

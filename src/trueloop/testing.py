@@ -184,6 +184,10 @@ class ProcessorDriver:
     def _summarise(self, touched: dict[str, None], now: datetime) -> None:
         if touched and self._view is not None:
             self._emit(self._view.summarise(tuple(touched), now=now, context=self.context))
+            for key in self._view.expired():
+                assert key in self._states, f"{self.processor.name!r} has a state expire that it does not have: {key!r}"
+                self._keep(key, self.state(key), None)
+                self.outcomes["expired"] = self.outcomes.get("expired", 0) + 1
 
     def _through_codec(self, event: Event) -> None:
         topic = topic_of(event)

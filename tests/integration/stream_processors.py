@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_serializer
 from trueloop.streams.worker import run_processors
 
 from trueloop import topics
@@ -21,6 +21,10 @@ class Seen(BaseModel):
     """Event ids that arrived under a key: idempotent."""
 
     ids: frozenset[str] = frozenset()
+
+    @field_serializer("ids")
+    def _in_order(self, ids: frozenset[str]) -> list[str]:
+        return sorted(ids)
 
 
 def _derived(trace: Trace) -> Appeal:
@@ -53,7 +57,14 @@ class Total(View):
         (name,) = touched
         total = str(self.total)
         event = DriftObservations(
-            event_id=derive_id(name, total), occurred_at=now, application="test", series_id=name, metric="total", slice="all", losses=bytes(8), marks=self.total.to_bytes(8, "little")
+            event_id=derive_id(name, total),
+            occurred_at=now,
+            application="test",
+            series_id=name,
+            metric="total",
+            slice="all",
+            losses=bytes(8),
+            marks=self.total.to_bytes(8, "little"),
         )
         return (event,)
 

@@ -21,6 +21,7 @@ from tests.factories import START, example
 from tests.integration.stream_processors import PROCESSORS, Seen
 from trueloop import topics
 from trueloop.adapters.dead_letters import DeadLetter, parse
+from trueloop.adapters.faust_batch.partition_states import MARK_KEY
 from trueloop.adapters.kafka import Publisher, client_config, producer_config, read_events, read_to_end
 from trueloop.adapters.kafka_admin import ensure_topics
 from trueloop.adapters.registry import connect
@@ -96,7 +97,7 @@ class Stage:
     def states(self) -> dict[str, Seen]:
         """The newest state per partition and key, as a worker would recover it."""
         name = f"{group_of(self.processor)}-state-changelog"
-        newest = {(m.partition(), m.key()): m.value() for m in read_to_end(self.kafka, name)}
+        newest = {(m.partition(), m.key()): m.value() for m in read_to_end(self.kafka, name) if m.key() != MARK_KEY}
         assert len({key for _, key in newest}) == len(newest), "a key has state in two partitions"
         return {key.decode(): Seen.model_validate_json(value) for (_, key), value in newest.items() if value is not None}
 

@@ -190,7 +190,7 @@ def test_low_or_unknown_agreement_holds_the_job_back_until_it_is_high_enough() -
     assert not requests(run)
 
     def agree(alpha: float | None) -> None:
-        run.send(example(AgreementEstimate, application="support", dimension="accuracy", slice="all", alpha_ordinal=alpha))
+        run.send(example(AgreementEstimate, application="support", dimension="accuracy", slice="all", alpha=alpha))
 
     agree(None)
     agree(0.59)

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"events", "schemas", "errors", "rejection"}),
-    frozenset({"agreement", "columns", "datasets", "drift", "estimates", "gates", "labels", "pairs", "replay", "reviewers", "rubrics", "sampling"}),
+    frozenset(
+        {"agreement", "columns", "datasets", "drift", "estimates", "gates", "labels", "pairs", "replay", "replay_log", "reviewers", "rubrics", "sampling"}
+    ),
     frozenset({"codec", "config", "outbox", "readiness", "topics", "writer_schema"}),
     frozenset({"processors"}),
     frozenset({"adapters"}),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from trueloop.adapters.metrics import targets
 from trueloop.commands.worker import ALONE, STREAMS
 from trueloop.config import Settings, load_settings
 
@@ -44,7 +45,7 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 @EVERY_SERVICE
 def test_every_image_is_pinned_to_a_version(name: str) -> None:
-    assert re.fullmatch(r"[\w./-]+:\d+(\.\d+)+", SERVICES[name]["image"]), SERVICES[name]["image"]
+    assert re.fullmatch(r"[\w./-]+:v?\d+(\.\d+)+", SERVICES[name]["image"]), SERVICES[name]["image"]
 
 
 @EVERY_SERVICE
@@ -115,6 +116,27 @@ def test_the_registry_checks_schemas_and_forgets_none() -> None:
     environment = SERVICES["registry"]["environment"]
     assert environment["APICURIO_RULES_GLOBAL_COMPATIBILITY"] == "FULL_TRANSITIVE"
     assert "WRITE_DELAY=0" in environment["APICURIO_DATASOURCE_URL"]
+
+
+def test_prometheus_scrapes_every_worker_where_it_serves(settings_of: Any) -> None:
+    (mount,) = [mount for mount in SERVICES["prometheus"]["volumes"] if mount.startswith("./")]
+    source, inside, mode = mount.split(":")
+    assert mode == "ro"
+    assert f"--config.file={inside}" in SERVICES["prometheus"]["command"]
+    (job,) = yaml.safe_load((ROOT / source).read_text())["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    assert sorted(found["names"]) == sorted(WORKERS)
+    for name, service in WORKERS.items():
+        assert (settings_of(name).metrics.host, settings_of(name).metrics.port) == ("0.0.0.0", found["port"])
+        assert "ports" not in service, "metrics have no accounts, so their port stays inside"
+
+
+def test_prometheus_finds_the_workers_of_one_machine() -> None:
+    config = ROOT / "ops" / "prometheus" / "one-machine.yml"
+    (job,) = yaml.safe_load(config.read_text())["scrape_configs"]
+    ((pattern,),) = [found["files"] for found in job["file_sd_configs"]]
+    assert (config.parent / pattern).resolve().parent == ROOT / Settings.model_fields["state_dir"].default / targets.DIRECTORY
+    assert pattern.endswith("/*.json")
 
 
 def test_every_volume_is_declared_and_used() -> None:

@@ -1,5 +1,6 @@
 """The batch transport overrides private methods of Faust. When their source changes, somebody has to read it again before we go on."""
 
+import asyncio
 import hashlib
 import inspect
 from collections import defaultdict, deque
@@ -25,7 +26,7 @@ from pydantic import SecretStr
 
 from trueloop.adapters.faust_batch import BatchApp, StateTable
 from trueloop.adapters.faust_batch.assignor import SoleAssignor
-from trueloop.adapters.faust_batch.batch import Batch, split
+from trueloop.adapters.faust_batch.batch import MAX_BUFFERED_BYTES, Batch, split
 from trueloop.adapters.faust_batch.consumer import BatchConsumer, PromptConsumerThread
 from trueloop.adapters.faust_batch.credentials import broker_options
 from trueloop.adapters.faust_batch.table import PartitionedStore
@@ -106,7 +107,10 @@ PAIRS = [
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
 def test_every_override_still_overrides_something(ours: type, theirs: type) -> None:
-    own_additions = {"partition", "put", "recover", "_fetch_and_deliver", "_until_suspended", "_deliver_changelog", "_deliver_batches", "_to_batch_message"}
+    own_additions = {
+        "partition", "put", "recover", "_fetch_and_deliver", "_until_suspended", "_deliver_changelog", "_deliver_batches", "_to_batch_message", "_room_for",
+        "lags", "_completed_to",
+    }  # fmt: skip
     defined = {name for name, member in vars(ours).items() if inspect.isfunction(member) or isinstance(member, property)} - own_additions
     missing = [name for name in sorted(defined) if not hasattr(theirs, name)]
     assert defined
@@ -126,6 +130,7 @@ def test_a_fetch_is_split_by_bytes_and_nothing_is_lost() -> None:
 
 def test_only_a_prefix_of_completed_batches_is_committed() -> None:
     consumer = BatchConsumer.__new__(BatchConsumer)
+    consumer._freed = asyncio.Event()
     tp = TP("t", 0)
     batches = [Batch("t", 0, [record(offset), record(offset + 1)]) for offset in (0, 2, 4)]
     consumer._outstanding = defaultdict(deque, {tp: deque(batches)})
@@ -140,6 +145,36 @@ def test_only_a_prefix_of_completed_batches_is_committed() -> None:
     assert consumer._new_offset(tp) == 6
     assert list(consumer._filter_tps_with_pending_acks(["other"])) == []
     assert list(consumer._filter_tps_with_pending_acks(["t"])) == [tp]
+
+
+async def room_taken(consumer: BatchConsumer, size: int) -> bool:
+    """Whether a batch of this size is let in before anything is committed."""
+    waiting = asyncio.ensure_future(consumer._room_for(Batch("t", 1, [record(9)], size)))
+    await asyncio.sleep(0)
+    done = waiting.done()
+    waiting.cancel()
+    return done
+
+
+def test_what_is_buffered_is_bounded_in_bytes() -> None:
+    async def scenario() -> None:
+        consumer = BatchConsumer.__new__(BatchConsumer)
+        consumer._freed = asyncio.Event()
+        tp = TP("t", 0)
+        held = Batch("t", 0, [record(0)], MAX_BUFFERED_BYTES - 10)
+        consumer._outstanding = defaultdict(deque)
+        consumer._finished, consumer._acked, consumer._acked_index = {}, {}, {}
+        assert await room_taken(consumer, 2 * MAX_BUFFERED_BYTES), "a batch larger than all of the room must not wait forever"
+        consumer._outstanding[tp].append(held)
+        assert await room_taken(consumer, 10)
+        assert not await room_taken(consumer, 11)
+        waiting = asyncio.ensure_future(consumer._room_for(Batch("t", 1, [record(9)], 11)))
+        await asyncio.sleep(0)
+        held.complete()
+        assert consumer._new_offset(tp) == 1
+        await asyncio.wait_for(waiting, 1)
+
+    asyncio.run(scenario())
 
 
 def test_the_credentials_follow_the_settings() -> None:

@@ -6,4 +6,4 @@ CREATE TABLE IF NOT EXISTS _positions
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (_topic, _partition)
-COMMENT 'Offsets of the newest records that became no row: refused ones and deletions. With the tables it tells where the sink continues.';
+COMMENT 'How far partitions are dealt with, also where the newest records became no row. With the tables it tells where the sink continues.';

@@ -14,5 +14,5 @@ CREATE TABLE IF NOT EXISTS appeals
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'A user\'s objection. Topic `appeals`, key `trace_id`. Opens a blind re-review; it is never a label by itself.';

@@ -16,5 +16,5 @@ CREATE TABLE IF NOT EXISTS calibration
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (item_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'A held-out prompt. Compacted topic `calibration`, key `item_id`. Its prompt is never trained on.';

@@ -25,5 +25,5 @@ CREATE TABLE IF NOT EXISTS dataset_versions
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (name, version)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'A frozen dataset: a range of one topic, so that it can be rebuilt from the log. Compacted topic `dataset-versions`, key `name@version`.';

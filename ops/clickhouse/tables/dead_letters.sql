@@ -16,5 +16,5 @@ CREATE TABLE IF NOT EXISTS dead_letters
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (_topic, _partition, _offset)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'Records that could not be processed, of all topics. Use v_dead_letters.';

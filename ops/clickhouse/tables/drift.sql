@@ -24,5 +24,5 @@ CREATE TABLE IF NOT EXISTS drift
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'What a detector says of a series. Topic `drift`, key `series_id`.';

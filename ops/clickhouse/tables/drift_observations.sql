@@ -20,5 +20,5 @@ CREATE TABLE IF NOT EXISTS drift_observations
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'Bounded losses of one series, in their order. Internal topic `drift-observations`, key `series_id`. One event holds what one batch of traces says of a series, and its numbers lie as they do in memory: at thousands of traces a second an event, or even a number by itself, for each of them would cost more than the trace.';

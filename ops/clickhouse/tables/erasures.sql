@@ -12,5 +12,5 @@ CREATE TABLE IF NOT EXISTS erasures
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'A subject\'s right to be forgotten. Topic `erasures`, key `subject_id`.';

@@ -26,5 +26,5 @@ CREATE TABLE IF NOT EXISTS gates
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'Whether a candidate may be released. Topic `gates`, key `candidate`.';

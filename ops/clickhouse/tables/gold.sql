@@ -8,6 +8,9 @@ CREATE TABLE IF NOT EXISTS gold
     `rubric_version` Int64 COMMENT 'Version of the rubric, >= 1.',
     `ratings` Array(Tuple(candidate_id String, dimension LowCardinality(String), value Int64)) COMMENT 'The right ratings.',
     `preferences` Array(Tuple(dimension LowCardinality(Nullable(String)), preferred Nullable(String))) COMMENT 'The right preferences.',
+    `tolerance` Int64 COMMENT 'Steps on the scale that a rating may be off and still be right, >= 0.',
+    `onboarding` Bool COMMENT 'Whether the task belongs to the onboarding set of new reviewers.',
+    `withdrawn` Bool COMMENT 'True when the answer turned out to be wrong: then it counts for nothing, and never did.',
     `_topic` LowCardinality(String) COMMENT 'Topic that the record was read from, as the registry names it.',
     `_partition` Int32 COMMENT 'Its partition.',
     `_offset` Int64 COMMENT 'Its offset. The sink continues after the largest one.',
@@ -15,5 +18,5 @@ CREATE TABLE IF NOT EXISTS gold
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'The known answer of a task. Topic `gold` (restricted), key `task_id`. Never shown to reviewers, never trained on.';
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
+COMMENT 'The known answer of a task. Topic `gold` (restricted), key `task_id`; the newest event of a task counts. Never shown to reviewers, never trained on.';

@@ -22,5 +22,5 @@ CREATE TABLE IF NOT EXISTS labels
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'A reviewer\'s verdict on a task. Topic `labels`, key `task_id`. Its `event_id` is the label id. A label with `supersedes` replaces an earlier one of the same reviewer; one with `retracts` only takes it back.';

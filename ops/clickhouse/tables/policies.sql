@@ -14,5 +14,5 @@ CREATE TABLE IF NOT EXISTS policies
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (policy_id, version)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'A version of a policy. Compacted topic `policies`, key `policy_id@version`. In force for its application from `occurred_at`.';

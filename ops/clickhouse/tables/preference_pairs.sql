@@ -32,5 +32,5 @@ CREATE TABLE IF NOT EXISTS preference_pairs
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'A chosen and a rejected completion of one prompt. Topic `preference-pairs`, key `pair_id`; the newest event of a pair counts.';

@@ -16,5 +16,5 @@ CREATE TABLE IF NOT EXISTS releases
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'Which checkpoint serves an application. Compacted topic `releases`, key `application`; a rollback is a release too.';

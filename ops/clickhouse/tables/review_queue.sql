@@ -31,5 +31,5 @@ CREATE TABLE IF NOT EXISTS review_queue
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'Work for a reviewer. Topic `review-queue`, key `task_id`. Says nothing that unblinds.';

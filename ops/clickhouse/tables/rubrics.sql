@@ -14,5 +14,5 @@ CREATE TABLE IF NOT EXISTS rubrics
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (rubric_id, version)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'A version of a rubric. Compacted topic `rubrics`, key `rubric_id@version`. A version never changes once published.';

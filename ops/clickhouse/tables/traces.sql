@@ -26,5 +26,5 @@ CREATE TABLE IF NOT EXISTS traces
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'A production request and its answer, as the serving application saw it. Topic `traces`, key `trace_id`.';

@@ -26,5 +26,5 @@ CREATE TABLE IF NOT EXISTS training_requests
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'An order to train. Topic `training-requests`, key `job_id`; the id is a hash of the order, so a replay starts no second job.';

@@ -28,5 +28,5 @@ CREATE TABLE IF NOT EXISTS training_results
 )
 ENGINE = ReplacingMergeTree(_offset)
 ORDER BY (application, event_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728
 COMMENT 'Progress and outcome of a job. Topic `training-results`, key `job_id`. SUCCEEDED and FAILED are final.';

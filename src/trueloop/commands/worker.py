@@ -12,6 +12,7 @@ STREAMS = {
     "sampling": "traces and appeals -> review-queue",
     "collection": "labels -> what each task has",
     "agreement": "how far reviewers agree",
+    "reviewers": "how reliable each reviewer is",
     "drift": "whether quality falls",
     "trigger": "when to train, on what",
     "gating": "whether a candidate may be released",
@@ -25,6 +26,9 @@ def worker(
     instance: str = typer.Option(
         None, help="Name of this process among those that run the same workers, stable over restarts, such as a pod's ordinal: it resumes at once."
     ),
+    accept_loss: bool = typer.Option(
+        False, "--accept-loss", help="Do not run: have the workers' state rebuilt, at their next start, from what their topics still hold."
+    ),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Run workers in this process until SIGTERM or Ctrl-C.
@@ -32,6 +36,11 @@ def worker(
     \b
     Stream workers may share a process; sink and trainer run alone. Start more
     processes with the same names to scale: Kafka divides the partitions.
+
+    \b
+    A worker whose state was lost rebuilds it from its input topics. When these
+    have lost records as well it stops and says which; --accept-loss lets it go
+    on without them.
 
     \b
     Examples:
@@ -43,6 +52,9 @@ def worker(
         _list(as_json)
         return
     chosen = _chosen(names or [])
+    if accept_loss:
+        _accept_loss(chosen)
+        return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -55,6 +67,17 @@ def _list(as_json: bool) -> None:
         print_json([{"name": name, "does": does, "alone": name in ALONE} for name, does in rows])
     else:
         print_table(("worker", "does"), rows, "")
+
+
+def _accept_loss(names: list[str]) -> None:
+    from trueloop.config import load_settings
+    from trueloop.streams.catalog import processors
+    from trueloop.streams.state_guard import accept_loss
+
+    accepted = accept_loss(load_settings(), processors(names))
+    if not accepted:
+        raise ConfigurationError(f"given {', '.join(names)}; expected a worker that keeps state: none of these does")
+    typer.echo(f"at its next start the state of {', '.join(accepted)} is rebuilt from what the input topics still hold")
 
 
 def _chosen(names: list[str]) -> list[str]:

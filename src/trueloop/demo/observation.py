@@ -14,6 +14,7 @@ from trueloop.events import (
     TrainingRequest,
     TrainingResult,
 )
+from trueloop.events.agreement import WindowKind
 from trueloop.events.dataset_version import DatasetKind
 from trueloop.topics import topic_of
 
@@ -47,7 +48,7 @@ class Observation:
         match event:
             case Label():
                 self.reviewers[event.reviewer_id] += 1
-            case AgreementEstimate(slice="all"):
+            case AgreementEstimate(slice="all", window_kind=WindowKind.ROLLING):
                 self.agreement[event.dimension] = event
             case DatasetVersion(kind=DatasetKind.PAIRS):
                 self.datasets[event.version] = event

@@ -8,11 +8,14 @@ from pathlib import Path
 from trueloop.config import KafkaSettings, RegistrySettings, load_settings
 from trueloop.embedded.blinding import blinding_key
 from trueloop.embedded.endpoints import Endpoints
+from trueloop.embedded.ports import HOST
 from trueloop.embedded.runtime import Stack
 from trueloop.embedded.service import WorkerSpec
 
-PROCESSORS = ("sampling", "collection", "agreement", "drift", "trigger", "gating")
+PROCESSORS = ("sampling", "collection", "agreement", "reviewers", "drift", "trigger", "gating")
 """Processors of the loop; on one machine they share a process, because each process costs memory and start-up time."""
+_METRICS = {"TRUELOOP_METRICS__HOST": HOST, "TRUELOOP_METRICS__PORT": "0"}
+"""Whatever is set for production: on one machine each worker takes a port that is free, on loopback, and notes it for `trueloop top`."""
 
 
 def loop_stack(state_dir: Path, clients: Sequence[WorkerSpec] = ()) -> Stack:
@@ -32,7 +35,7 @@ def loop_stack(state_dir: Path, clients: Sequence[WorkerSpec] = ()) -> Stack:
         ensure_topics(kafka, physical())
         register_schemas(RegistrySettings(**settings.registry.model_dump() | {"url": endpoints.registry}))
 
-    environment = {"TRUELOOP_BLINDING_KEY": key}
+    environment = {"TRUELOOP_BLINDING_KEY": key, **_METRICS}
     workers = [_worker("sink", ("sink",), environment), _worker("streams", PROCESSORS, environment)]
     if importlib.util.find_spec("torch") is not None:
         workers.append(_worker("trainer", ("trainer",), environment))

@@ -21,7 +21,7 @@ class DimensionAgreement(Record):
     """Agreement on one dimension at the moment of the freeze."""
 
     dimension: Identifier = Field(description="Dimension of the rubric, or 'overall'.")
-    alpha: Coefficient | None = Field(default=None, description="Krippendorff's ordinal alpha over all slices, [-1, 1]; null when undefined.")
+    alpha: Coefficient | None = Field(default=None, description="Krippendorff's alpha at the dimension's level, over all slices, [-1, 1]; null when undefined.")
     n_units: Count = Field(description="Units behind it.")
 
 

@@ -4,20 +4,15 @@ import hashlib
 from collections.abc import Sequence
 
 _ID_BYTES = 16
-UNIT_BYTES = 8
-"""Bytes of the hash behind `unit_interval`."""
 
 
 def _digest(parts: Sequence[str], size: int) -> bytes:
-    hasher = hashlib.blake2b(digest_size=size)
+    pieces: list[bytes] = []
     for part in parts:
-        hasher.update(framed(part.encode()))
-    return hasher.digest()
-
-
-def framed(data: bytes) -> bytes:
-    """Return a part as it is hashed: with its length before it, which keeps ("ab", "c") and ("a", "bc") apart."""
-    return len(data).to_bytes(8, "big") + data
+        data = part.encode()
+        # The length before it keeps ("ab", "c") and ("a", "bc") apart.
+        pieces += (len(data).to_bytes(8, "big"), data)
+    return hashlib.blake2b(b"".join(pieces), digest_size=size).digest()
 
 
 def derive_id(*parts: str) -> str:
@@ -37,7 +32,7 @@ def unit_interval(*parts: str) -> float:
     >>> 0.0 <= unit_interval("salt", "trace-1") < 1.0
     True
     """
-    return (int.from_bytes(_digest(parts, UNIT_BYTES), "big") >> 11) / float(1 << 53)
+    return (int.from_bytes(_digest(parts, 8), "big") >> 11) / float(1 << 53)
 
 
 def permutation(size: int, *parts: str) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from trueloop.events import Label, ReviewTask
+from trueloop.events import Label, ReviewForm, ReviewTask
 from trueloop.rejection import Rejection, RejectReason
 from trueloop.rubrics import Rubric
 
@@ -15,7 +15,8 @@ def fault_of(label: Label, task: ReviewTask, rubric: Rubric) -> Rejection | None
             f"label follows rubric {label.rubric_id!r} version {label.rubric_version}; task {task.task_id!r} asks for "
             f"{task.rubric_id!r} version {task.rubric_version}",
         )
-    if not (label.ratings or label.preferences or label.spans or label.rewrite or label.critiques):
+    # Who was asked to mark errors and marks none says that there are none.
+    if task.form is not ReviewForm.SPAN and not (label.ratings or label.preferences or label.spans or label.rewrite or label.critiques):
         return Rejection(RejectReason.EMPTY_LABEL, "label says nothing; give ratings, preferences, spans, a rewrite or critiques")
     return next(_faults(label, task, rubric), None)
 

@@ -11,7 +11,7 @@ from trueloop.drift.observations import Losses, mark_of, observations
 from trueloop.drift.series import drift_series
 from trueloop.events import DriftObservations, Event, Label, PreferencePair, ReviewTask
 from trueloop.events.identity import derive_id
-from trueloop.labels.contributions import contributions, preference_dimension
+from trueloop.labels.contributions import contributions, dimensions_of
 from trueloop.labels.validation import fault_of
 from trueloop.pairs.build import Pair, build_pairs
 from trueloop.processors.processor import Context, Processor, Source, Step
@@ -109,8 +109,7 @@ def _apply(state: TaskState, label: Label, rubric: Rubric) -> _Change:
 
 def _advance(state: TaskState, label: Label, change: _Change, governed: InForce, context: Context) -> Step[TaskState]:
     task, policy = state.task, governed.policy
-    spoken = (*(r.dimension for r in label.ratings), *(preference_dimension(p.dimension) for p in label.preferences))
-    dimensions = tuple(dict.fromkeys((*state.dimensions, *spoken)))
+    dimensions = tuple(dict.fromkeys((*state.dimensions, *dimensions_of(task, label, governed.rubric))))
     seen = (*state.seen, label.event_id)
     unshuffled = places(context.blinding_key, task.task_id, [candidate.candidate_id for candidate in task.candidates])
     out: list[Event] = list(

@@ -34,11 +34,16 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a processor may look at besides state and event: the documents in force, the blinding key, and what the worker found in the
-    processor's `history` topics when it started."""
+    processor's `history` topics when it started.
+
+    `restoring` is true when the event was dealt with before and only the state is wanted, because it was lost: what comes out is dropped, so
+    the state must not say that something was ordered which `history` does not hold.
+    """
 
     governance: Governance
     blinding_key: str = ""
     history: tuple[Event, ...] = ()
+    restoring: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,10 @@ class View:
     def summarise(self, touched: Collection[str], *, now: datetime, context: Context) -> tuple[Event, ...]:
         """Return the events that tell what the touched summaries are now."""
         raise TypeError(f"{type(self).__name__} must define summarise")
+
+    def expired(self) -> Collection[str]:
+        """Return the keys of states that have become of no use since the last call. The shell deletes them, and counts each as 'expired'."""
+        return ()
 
 
 StepFunction = Callable[..., Step[Any]]
@@ -118,7 +127,8 @@ class Processor:
 
     `key` gives the key of the state that an event meets; None keeps no state. `history` names topics that are read to their end before the
     first event, for `Context.history`: a processor whose state was lost learns there what it must not order twice. `screen` is its batch form,
-    for one that is worth it; the others are stepped through a batch.
+    for one that is worth it; the others are stepped through a batch. A `whole` processor runs in one worker, because its view has to see the
+    states of all partitions.
 
     Redelivery is normal: outputs are delivered first, then the state is written, then the offset is committed, so a step must give the same
     state when it sees an event again.
@@ -133,6 +143,7 @@ class Processor:
     view: Callable[[], View] | None = None
     history: tuple[Topic, ...] = ()
     screen: Screen | None = None
+    whole: bool = False
 
     def dump(self, state: BaseModel) -> bytes:
         """Return the state as it is stored."""

@@ -23,6 +23,7 @@ from trueloop.events import (
     TriggerReason,
     Verdict,
 )
+from trueloop.events.agreement import WindowKind
 from trueloop.events.identity import derive_id
 from trueloop.processors.processor import Context, Processor, Source, Step
 from trueloop.rubrics import InForce, canonical_json
@@ -142,8 +143,8 @@ def _freeze(state: TriggerState, log: PairLog, pair: PreferencePair, source: Sou
 def _note(state: TriggerState, event: Event) -> TriggerState:
     """Remember what bears on the next decision. Each of these may be seen again: noting it twice changes nothing."""
     update: dict[str, Any] = {}
-    if isinstance(event, AgreementEstimate) and event.slice == "all":
-        known = DimensionAgreement(dimension=event.dimension, alpha=event.alpha_ordinal, n_units=event.n_units)
+    if isinstance(event, AgreementEstimate) and event.slice == "all" and event.window_kind is WindowKind.ROLLING:
+        known = DimensionAgreement(dimension=event.dimension, alpha=event.alpha, n_units=event.n_units)
         update["agreement"] = {**state.agreement, event.dimension: known}
     elif isinstance(event, Release):
         update["release"] = Checkpoint(id=event.checkpoint, uri=event.checkpoint_uri)
@@ -170,6 +171,8 @@ def _start(state: TriggerState, at: datetime, governed: InForce, context: Contex
     if not cooled or not _agreed(state, governed):
         return Step(None)
     earlier = _requested_before(pending, context)
+    if earlier is None and context.restoring:
+        return Step(None)
     request = earlier or _request(state, pending, state.release, at, governed)
     following = state.model_copy(update={"pending": None, "running": request.job_id, "requested_at": at})
     return Step(following, (), "already_requested") if earlier else Step(following, (request,), "requested")

@@ -1,4 +1,4 @@
-"""The policy: how an application samples, counts, pairs, trains and gates. It names the rubric; the rubric does not know it."""
+"""The policy: how an application samples, counts, judges reviewers, pairs, trains and gates. It names the rubric; the rubric does not know it."""
 
 from typing import Annotated, Any, Literal
 
@@ -37,7 +37,7 @@ class Stratum(_Document):
 class Sampling(_Document):
     """A trace is queued when hash(salt, trace id) < rate of the first stratum that it matches, else < `rate`."""
 
-    form: Literal[ReviewForm.RATING, ReviewForm.PAIRWISE, ReviewForm.REWRITE] = ReviewForm.RATING
+    form: Literal[ReviewForm.RATING, ReviewForm.PAIRWISE, ReviewForm.SPAN, ReviewForm.REWRITE] = ReviewForm.RATING
     rate: Share = Field(description="Inclusion probability of traces that match no stratum.")
     strata: tuple[Stratum, ...] = ()
     salt: str = Field(default="1", min_length=1, description="Change it to draw another sample.")
@@ -50,10 +50,16 @@ class Sampling(_Document):
 
 
 class Agreement(_Document):
-    """Agreement is estimated over the newest `window_panes` panes of `pane_minutes` of event time."""
+    """Agreement is estimated over the newest `window_panes` panes of `pane_minutes` of event time.
+
+    Late, edited and retracted labels correct a pane until the application's newest task is `keep_days` past it; then the pane is final. A pane
+    that begins more than `ahead_hours` after the clock waits until its time comes before a window ends with it: one wrong date moves no window.
+    """
 
     pane_minutes: float = Field(default=60.0, gt=0)
     window_panes: int = Field(default=24, ge=1, le=10_000)
+    keep_days: float = Field(default=30.0, gt=0, le=3650, description="A window that is longer is kept as long as it is.")
+    ahead_hours: float = Field(default=1.0, ge=0, le=8760)
     slices: tuple[str, ...] = Field(default=(), description="Slices that are estimated apart, beside 'all'.")
 
 
@@ -64,6 +70,45 @@ class Drift(_Document):
     arl_target: float = Field(default=10_000.0, ge=100.0, description="Least expected number of observations between false alarms.")
     tolerance: Share = Field(default=0.02, description="Rise of the mean loss over the reference that is not worth an alarm.")
     slices: tuple[str, ...] = ()
+
+
+class Onboarding(_Document):
+    """A new reviewer answers `items` gold items first, and works when at least `pass_at` of them are right."""
+
+    items: int = Field(default=30, ge=20, le=40)
+    pass_at: Share = 0.8
+
+
+class ReviewerDrift(_Document):
+    """A reviewer's errors are compared with their first `reference_size` judgements, as a series is in `drift`."""
+
+    reference_size: int = Field(default=100, ge=20)
+    arl_target: float = Field(default=5_000.0, ge=100.0, description="Least expected number of judgements between false alarms about a reviewer.")
+    tolerance: Share = Field(default=0.02, description="Rise of the share of errors that is not worth an alarm.")
+
+
+class Reviewers(_Document):
+    """What is thought of a reviewer, and what follows from it.
+
+    Quarantine needs the upper 95 % bound of the accuracy on gold items to be below `quarantine_below`; doubts only put under watch.
+    """
+
+    onboarding: Onboarding | None = Field(default=None, description="Without it, everybody works from the first task.")
+    half_life_days: float = Field(default=90.0, gt=0, description="After this a judgement counts half.")
+    consensus_weight: Share = Field(default=0.25, description="What agreement with the others on a task counts, where a gold item counts 1.")
+    min_gold: int = Field(default=10, ge=1, description="Gold items before a low accuracy has consequences.")
+    quarantine_below: Share = 0.6
+    watch_below: Share = 0.75
+    watch_weight: Share = Field(default=0.5, description="What the votes of a reviewer under watch count.")
+    route_above: Share = Field(default=0.8, description="Lower bound of the reliability from which a reviewer is asked first about a dimension.")
+    adjudicate_below: Share = Field(default=0.8, description="A task whose likeliest truth is less probable than this goes to an adjudicator.")
+    min_seconds: float = Field(default=2.0, ge=0, description="Time that the shortest honest judgement takes.")
+    max_fast_share: Share = Field(default=0.2, description="Share of too fast judgements that is allowed.")
+    position_margin: Share = Field(default=0.1, description="Preference of a place, over its share, that is not worth a look.")
+    drift: ReviewerDrift = ReviewerDrift()
+    gold_share: Share = Field(default=0.05, description="Share of a reviewer's tasks that are gold items.")
+    gold_max_exposures: int = Field(default=200, ge=1, description="Answers after which a gold item is worn.")
+    keep_days: float = Field(default=365.0, gt=0, le=3650, description="A task that is older than the application's newest by this is forgotten.")
 
 
 class Pairs(_Document):
@@ -82,7 +127,7 @@ class Training(_Document):
     method: Name = "dpo"
     min_new_pairs: int = Field(default=500, ge=1)
     cooldown_minutes: float = Field(default=0.0, ge=0)
-    min_alpha: float | None = Field(default=None, ge=-1, le=1, description="Least ordinal alpha, on every dimension; null asks for none.")
+    min_alpha: float | None = Field(default=None, ge=-1, le=1, description="Least alpha, at each dimension's level, on every dimension; null asks for none.")
     start_from: Literal["release", "candidate"] = "release"
     config: dict[str, Any] = Field(default_factory=dict, description="Settings of the trainer; it checks them itself.")
 
@@ -124,6 +169,7 @@ class Policy(_Document):
     sampling: Sampling
     agreement: Agreement = Agreement()
     drift: Drift = Drift()
+    reviewers: Reviewers = Reviewers()
     pairs: Pairs = Pairs()
     training: Training = Training()
     gate: Gate

@@ -19,6 +19,8 @@ class Level(StrEnum):
 
     NOMINAL = "nominal"
     ORDINAL = "ordinal"
+    INTERVAL = "interval"
+    RATIO = "ratio"
 
 
 class Scale(_Document):
@@ -32,6 +34,8 @@ class Scale(_Document):
     def _ascending(self) -> "Scale":
         if self.min >= self.max:
             raise ValueError(f"min {self.min} must be below max {self.max}")
+        if self.level is Level.RATIO and self.min < 0:
+            raise ValueError(f"min is {self.min}, but a ratio scale starts at 0 or above; choose level 'interval'")
         return self
 
     def loss(self, value: float) -> float:

@@ -7,7 +7,8 @@ aiokafka are pinned exactly, and a test compares the overridden sources with tho
 
 from trueloop.adapters.faust_batch.app import BatchApp, make_batch_app
 from trueloop.adapters.faust_batch.batch import Batch
+from trueloop.adapters.faust_batch.partition_states import KeptStates
 from trueloop.adapters.faust_batch.schema import BatchSchema
 from trueloop.adapters.faust_batch.table import StateTable
 
-__all__ = ["Batch", "BatchApp", "BatchSchema", "StateTable", "make_batch_app"]
+__all__ = ["Batch", "BatchApp", "BatchSchema", "KeptStates", "StateTable", "make_batch_app"]

@@ -1,19 +1,21 @@
 """The Faust app that reads batches."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import faust
 from faust.tables.manager import TableManager
+from faust.types import TP
 from faust.types.transports import TransportT
 
-from trueloop.adapters.faust_batch.batch import MAX_BATCH_RECORDS
+from trueloop.adapters.faust_batch.batch import FETCH_BYTES, MAX_BATCH_RECORDS
 from trueloop.adapters.faust_batch.consumer import BatchTransport
 from trueloop.adapters.faust_batch.credentials import broker_options
 from trueloop.adapters.faust_batch.table import StateTable
 from trueloop.config import KafkaSettings
 
 BUFFERED_BATCHES = 8
-"""Batches that wait for an agent, per topic: the next fetch overlaps with processing, and memory stays bounded."""
+"""Batches that wait for an agent, per topic, so that the next fetch overlaps with processing. Memory is bounded by `MAX_BUFFERED_BYTES`."""
 
 
 class PromptTableManager(TableManager):  # type: ignore[misc]
@@ -39,6 +41,10 @@ class BatchApp(faust.App):  # type: ignore[misc]
     def _create_directories(self) -> None:
         """Create nothing: state is in memory and in the changelog."""
 
+    async def commit_offsets(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Commit offsets of assigned partitions, by topic on the broker and partition: what a recovery ends with a seek to."""
+        await self.consumer._commit({TP(topic, partition): offset for (topic, partition), offset in offsets.items()})
+
 
 def make_batch_app(group: str, kafka: KafkaSettings, instance: str | None = None, **options: Any) -> BatchApp:
     """Return an app that consumes as `group`. Opens no connection.
@@ -59,6 +65,7 @@ def make_batch_app(group: str, kafka: KafkaSettings, instance: str | None = None
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=instance,
         broker_max_poll_records=MAX_BATCH_RECORDS,
+        consumer_max_fetch_size=FETCH_BYTES,
         stream_buffer_maxsize=BUFFERED_BATCHES,
         stream_wait_empty=True,  # a batch in progress is completed and committed before its partition goes to another worker
         stream_recovery_delay=0.0,

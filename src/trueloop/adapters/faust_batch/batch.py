@@ -3,10 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-MAX_BATCH_RECORDS = 500
-"""Enough to make Faust's cost per event vanish (below 1 µs per record), few enough that a crash repeats little."""
+MAX_BATCH_RECORDS = 4000
+"""Enough to make what is paid per batch vanish (0.5 to 2 ms: the look at the policies, delivery, a dozen array operations per field), few enough
+that a crash repeats little."""
+FETCH_BYTES = 4 * 1024 * 1024
+"""Asked of a partition at once: that many records of a kilobyte."""
 MAX_BATCH_BYTES = 8 * 1024 * 1024
-"""Keys and values of one batch: records may be 2 MiB each, and a worker buffers several batches of each partition."""
+"""Keys and values of one batch: compressed records may be many times what was fetched."""
+MAX_BUFFERED_BYTES = 64 * 1024 * 1024
+"""Keys and values of all batches of an app that are fetched and not committed. More is left to the broker."""
 
 
 class RawRecord(Protocol):
@@ -28,10 +33,12 @@ class Batch:
     what it skips while a rebalance is going on.
     """
 
-    __slots__ = ("completed", "next_offset", "partition", "records", "topic")
+    __slots__ = ("completed", "next_offset", "partition", "records", "size", "topic")
 
-    def __init__(self, topic: str, partition: int, records: Sequence[RawRecord]) -> None:
+    def __init__(self, topic: str, partition: int, records: Sequence[RawRecord], size: int = 0) -> None:
+        """Make a batch of at least one record; `size` are the bytes of keys and values."""
         self.topic = topic
+        self.size = size
         self.partition = partition
         self.records = records
         self.next_offset = records[-1].offset + 1
@@ -49,12 +56,15 @@ class Batch:
 
 def split(topic: str, partition: int, records: Sequence[RawRecord], max_bytes: int = MAX_BATCH_BYTES) -> Iterator[Batch]:
     """Yield the records as batches of at most `max_bytes`; a larger record is a batch of its own."""
+    sizes = [len(record.key or b"") + len(record.value or b"") for record in records]
+    if (total := sum(sizes)) <= max_bytes:
+        if records:
+            yield Batch(topic, partition, records, total)
+        return
     start, size = 0, 0
-    for index, record in enumerate(records):
-        length = len(record.key or b"") + len(record.value or b"")
+    for index, length in enumerate(sizes):
         if size + length > max_bytes and index > start:
-            yield Batch(topic, partition, records[start:index])
+            yield Batch(topic, partition, records[start:index], size)
             start, size = index, 0
         size += length
-    if len(records) > start:
-        yield Batch(topic, partition, records[start:])
+    yield Batch(topic, partition, records[start:], size)

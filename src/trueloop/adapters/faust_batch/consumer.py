@@ -1,14 +1,14 @@
 """The consumer that turns a fetch of a partition into one Faust event."""
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from trueloop.adapters.faust_batch.batch import Batch, RawRecord, split
+from trueloop.adapters.faust_batch.batch import MAX_BUFFERED_BYTES, Batch, RawRecord, split
 
 _FETCH_TIMEOUT_S = 1.0
 """How long a fetch may wait for records; it bounds how late a fetch notices that the consumer stops."""
@@ -42,7 +42,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._outstanding: defaultdict[TP, deque[Batch]] = defaultdict(deque)
         self._finished: dict[TP, int] = {}
+        self.gaps: Counter[TP] = Counter()
+        """Offsets between fetches that held no record: deleted by retention before they were read, compacted, or markers of transactions."""
         self._fetching = asyncio.Lock()
+        self._freed = asyncio.Event()
 
     def _new_consumer_thread(self) -> PromptConsumerThread:
         return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -76,6 +79,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         async with self._fetching:
             self._outstanding.clear()
             self._finished.clear()
+            self._freed.set()
             await super().perform_seek()
             uncommitted = [tp for tp in self.assignment() if not self._is_changelog_tp(tp) and not self._read_offset[tp]]
             if uncommitted:
@@ -92,6 +96,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         for tp in revoked:
             self._outstanding.pop(tp, None)
             self._finished.pop(tp, None)
+        self._freed.set()
 
     def on_buffer_full(self, tp: TP) -> None:
         """Do nothing: the bounded queues hold the fetcher back. Pausing would make it sleep a whole second once every partition is paused."""
@@ -138,10 +143,21 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         expected = self._read_offset[tp]
         if expected is not None and records[0].offset < expected:
             records = [record for record in records if record.offset >= expected]
+        if expected and records[0].offset > expected:
+            self.gaps[tp] += records[0].offset - expected
         for batch in split(tp.topic, tp.partition, records):
+            await self._room_for(batch)
             self._outstanding[tp].append(batch)
             self._read_offset[tp] = batch.next_offset
             await self.callback(self._to_batch_message(tp, batch))
+
+    async def _room_for(self, batch: Batch) -> None:
+        """Wait until a batch fits into the bytes that may be buffered. One that is larger than all of them waits until it is alone."""
+        while buffered := sum(held.size for batches in self._outstanding.values() for held in batches):
+            if buffered + batch.size <= MAX_BUFFERED_BYTES:
+                return
+            self._freed.clear()
+            await self._freed.wait()
 
     def _to_batch_message(self, tp: TP, batch: Batch) -> ConsumerMessage:
         last = batch.records[-1]
@@ -162,6 +178,40 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             generation_id=self.app.consumer_generation_id,
         )
 
+    def lags(self) -> dict[TP, int]:
+        """Return how many offsets of each partition are not completed, as the last fetch told its end; partitions it is not known of are left out.
+
+        Asks the broker nothing, and may be called in any thread.
+        """
+        found: dict[TP, int] = {}
+        for tp in self.assignment():
+            if not self._is_changelog_tp(tp):
+                try:
+                    end = self.highwater(tp)
+                except (AssertionError, AttributeError, KeyError):
+                    continue  # the partition went to another worker meanwhile
+                done = 0 if end == 0 else self._completed_to(tp)
+                if end is not None and done is not None:
+                    found[tp] = max(end - done, 0)
+        return found
+
+    async def ends(self, topics: Iterable[str], partition: int) -> Mapping[TP, int]:
+        """Ask the broker where this partition of these topics ends now."""
+        wanted = [TP(topic, partition) for topic in topics]
+        found: Mapping[TP, int] = await self.highwaters(*wanted) if wanted else {}
+        return found
+
+    def unread(self, ends: Mapping[TP, int]) -> int:
+        """Return how many offsets before these ends are not completed."""
+        return sum(max(end - (self._completed_to(tp) or 0), 0) for tp, end in ends.items())
+
+    def _completed_to(self, tp: TP) -> int | None:
+        batches = list(self._outstanding.get(tp, ()))  # a copy: the event loop goes on changing it
+        unfinished = next((batch.first_offset for batch in batches if not batch.completed), None)
+        if unfinished is not None:
+            return unfinished
+        return batches[-1].next_offset if batches else self._finished.get(tp) or self._committed_offset.get(tp)
+
     def _filter_tps_with_pending_acks(self, topics: Iterable[Any] | None = None) -> Iterator[TP]:
         wanted = None if topics is None else set(topics)
         return (tp for tp in list(self._outstanding) if wanted is None or tp in wanted or tp.topic in wanted)
@@ -170,6 +220,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         outstanding = self._outstanding[tp]
         while outstanding and outstanding[0].completed:
             self._finished[tp] = outstanding.popleft().next_offset
+            self._freed.set()
         # Faust notes its own acknowledgements here. Nothing reads them, and they would only grow.
         self._acked.pop(tp, None)
         self._acked_index.pop(tp, None)

@@ -1,0 +1,96 @@
+"""Where partitions begin and end, and how far a consumer group has come: asked of the broker, by the registry's names of topics."""
+
+import time
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
+
+from trueloop.adapters.kafka import TIMEOUT_S, client_config, physical_name
+from trueloop.config import KafkaSettings
+from trueloop.errors import UnavailableError
+
+Partition = tuple[str, int]
+"""A topic, as the registry names it, and one of its partitions."""
+RETRY_S = 0.1
+_PASSING = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})
+
+
+class Bounds(NamedTuple):
+    """The offset of the first record that a partition still holds, and the offset that its next record gets."""
+
+    start: int
+    end: int
+
+
+class LogPositions:
+    """Asks one broker connection. Every method raises UnavailableError when the broker does not answer or a topic does not exist."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        """Connect with the first question."""
+        self._kafka = kafka
+        self._admin = AdminClient(client_config(kafka))
+
+    def partitions(self, topics: Iterable[str]) -> list[Partition]:
+        """Return every partition of topics, in their order."""
+        try:
+            present = self._admin.list_topics(timeout=TIMEOUT_S).topics
+        except KafkaException as error:
+            raise UnavailableError(f"no broker answers at {self._kafka.bootstrap_servers!r}: {error.args[0].str()}; start one with `trueloop up`") from None
+        found: list[Partition] = []
+        for topic in topics:
+            metadata = present.get(physical_name(self._kafka, topic))
+            if metadata is None:
+                raise UnavailableError(f"topic {physical_name(self._kafka, topic)!r} does not exist; create the topics with `trueloop topics create`")
+            found += [(topic, number) for number in sorted(metadata.partitions)]
+        return found
+
+    def ends(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """Return the offset that the next record of each partition gets."""
+        return self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+    def bounds(self, partitions: Collection[Partition]) -> dict[Partition, Bounds]:
+        """Return where each partition begins and ends."""
+        starts = self._offsets(partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        ends = self.ends(partitions)
+        return {partition: Bounds(starts[partition], ends[partition]) for partition in partitions}
+
+    def since(self, partitions: Collection[Partition], moment: datetime) -> dict[Partition, int]:
+        """Return the offset of each partition's first record whose timestamp is at or after `moment`; its end when there is none."""
+        milliseconds = int(moment.timestamp() * 1000)
+        found = self._offsets(partitions, OffsetSpec.for_timestamp(milliseconds))
+        ends = self.ends([partition for partition, offset in found.items() if offset < 0])
+        return {partition: ends.get(partition, offset) for partition, offset in found.items()}
+
+    def committed(self, group: str) -> dict[Partition, int]:
+        """Return the offset that a group has committed for each partition; partitions for which it has none are left out."""
+        name = physical_name(self._kafka, group)
+        try:
+            answer = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)], request_timeout=TIMEOUT_S)[name].result()
+        except KafkaException as error:
+            raise UnavailableError(f"{self._kafka.bootstrap_servers!r} tells no offsets of group {name!r}: {error.args[0].str()}") from None
+        prefix = self._kafka.topic_prefix
+        return {(place.topic.removeprefix(prefix), place.partition): place.offset for place in answer.topic_partitions or () if place.offset >= 0}
+
+    def _offsets(self, partitions: Collection[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+        """Ask for an offset per partition. Those that were made just now have no leader for a moment: they are asked again."""
+        asked = {TopicPartition(physical_name(self._kafka, topic), number): spec for topic, number in partitions}
+        found: dict[Partition, int] = {}
+        deadline = time.monotonic() + TIMEOUT_S
+        while asked:
+            answers = self._admin.list_offsets(asked, request_timeout=TIMEOUT_S)
+            asked = {}
+            for place, answer in answers.items():
+                try:
+                    found[place.topic.removeprefix(self._kafka.topic_prefix), place.partition] = int(answer.result().offset)
+                except KafkaException as error:
+                    if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                        raise UnavailableError(
+                            f"{self._kafka.bootstrap_servers!r} tells no offsets of {place.topic!r}: {error.args[0].str()}; see `trueloop doctor`"
+                        ) from None
+                    asked[place] = spec
+            if asked:
+                time.sleep(RETRY_S)
+        return found

@@ -1,0 +1,83 @@
+"""What a rebuild of the log is made of: which worker is fed with what, and how its outputs are compared."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from trueloop import topics
+from trueloop.topics import Topic
+
+SENT = (
+    topics.TRACES, topics.LABELS, topics.APPEALS, topics.GOLD, topics.RUBRICS, topics.POLICIES, topics.ERASURES,
+    topics.TRAINING_RESULTS, topics.EVALUATIONS,
+)  # fmt: skip
+"""Topics that nobody can rebuild: people, services and trainers wrote them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A worker in the rebuild.
+
+    `rebuilt` are inputs that are taken from the rebuild: what is made of them does not depend on the order in which they came. All other
+    inputs are taken from the log, with the records that other workers wrote among them: in which order these came decides what is made of
+    them, and nothing but the log knows it. They are compared with their own rebuild, so every record is accounted for once.
+    """
+
+    processor: str
+    outputs: tuple[Topic, ...]
+    rebuilt: tuple[Topic, ...] = ()
+
+
+PLAN = (
+    Part("sampling", (topics.REVIEW_QUEUE, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS)),
+    Part("collection", (topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS), rebuilt=(topics.REVIEW_QUEUE,)),
+    Part("agreement", (topics.AGREEMENT,), rebuilt=(topics.AGREEMENT_UNITS,)),
+    Part("drift", (topics.DRIFT,)),
+    # These two decide. Their decisions go to the rebuild's own topics, which nobody carries out: trainers and services read the real ones.
+    Part("trigger", (topics.DATASET_VERSIONS, topics.TRAINING_REQUESTS)),
+    Part("gating", (topics.GATES, topics.RELEASES)),
+)
+
+
+class Kept(Enum):
+    """What of a topic counts."""
+
+    EVERYTHING = auto()
+    ITEMS = auto()
+    LAST_WORD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a topic is compared.
+
+    Attributes:
+        subject: What a record is about.
+        kept: What counts.
+        without: Fields that do not count.
+        is_derived: Whether a record is the loop's own: people write some topics too.
+    """
+
+    subject: Callable[[Mapping[str, Any]], str]
+    kept: Kept = Kept.EVERYTHING
+    without: frozenset[str] = frozenset()
+    is_derived: Callable[[Mapping[str, Any]], bool] = lambda _: True
+
+
+RULES: dict[Topic, Rule] = {
+    topics.REVIEW_QUEUE: Rule(lambda record: str(record["task_id"])),
+    topics.CALIBRATION: Rule(lambda record: str(record["item_id"])),
+    topics.DRIFT_OBSERVATIONS: Rule(lambda record: str(record["series_id"]), Kept.ITEMS),
+    topics.AGREEMENT_UNITS: Rule(lambda record: str(record["task_id"])),
+    topics.PREFERENCE_PAIRS: Rule(lambda record: str(record["task_id"])),
+    # Told anew with every batch, at the wall clock's time.
+    topics.AGREEMENT: Rule(lambda record: str(record["series_id"]), Kept.LAST_WORD, frozenset({"occurred_at"})),
+    topics.DRIFT: Rule(lambda record: str(record["series_id"])),
+    # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).
+    topics.DATASET_VERSIONS: Rule(lambda record: f"{record['name']}@{record['version']}", without=frozenset({"agreement"})),
+    topics.TRAINING_REQUESTS: Rule(lambda record: str(record["job_id"])),
+    topics.GATES: Rule(lambda record: str(record["event_id"])),
+    topics.RELEASES: Rule(lambda record: str(record["gate_id"]), is_derived=lambda record: record["reason"] == "GATE_PASS"),
+}
+"""How each topic that the loop writes is compared."""

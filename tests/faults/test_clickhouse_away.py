@@ -1,0 +1,85 @@
+"""ClickHouse gone, slow to answer or frozen: the loop goes on in Kafka, memory stays bounded, and catching up doubles nothing."""
+
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.faults.conftest import SharedLoop
+from tests.faults.foreign import Foreign, trace_event
+from tests.faults.load import Load, trace_fields
+from tests.faults.loop import STREAMS, Loop, until
+from tests.faults.table import Table
+
+GROWTH_MIB = 200.0
+"""What the sink may hold while ClickHouse is away: 64 MiB of records that wait, twice over while they are made into rows, and librdkafka's queue
+of 32 MiB."""
+LONG = pytest.mark.faults
+
+
+def send_bulk(loop: Loop, application: str, traces: int) -> set[str]:
+    """Send traces as fast as the brokers take them; return their ids."""
+    foreign = Foreign(loop.places)
+    for number in range(traces):
+        event = trace_event(trace_fields(application, 10**6 + number) | {"consent": "none"}, application, datetime.now(UTC))
+        foreign.send("traces", event["trace_id"], foreign.encode("traces", event), event["trace_id"])
+    foreign.flush()
+    assert foreign.refused == {}
+    return foreign.acknowledged
+
+
+@pytest.mark.parametrize(("seconds", "bulk"), [pytest.param(3, 2_000, id="short"), pytest.param(150, 200_000, id="long", marks=LONG)])
+def test_clickhouse_away(shared: SharedLoop, table: Table, seconds: float, bulk: int) -> None:
+    loop = shared.loop
+    load = Load(loop, "stored-later")
+    load.sent_at_least(100)
+    sink = loop.workers["sink"]
+    endings, before = list(sink.endings), sink.rss_mib()
+    shared.away.touch()
+    gone = time.monotonic()
+    ids = send_bulk(loop, load.application, bulk)
+    peak = before
+    while time.monotonic() - gone < seconds:
+        load.sent_at_least(20)
+        peak = max(peak, sink.rss_mib())
+    waiting = loop.topics.ends()
+    until(lambda: not any(line.startswith("sampling") for line in loop.behind(waiting)), "the streams go on while ClickHouse is away")
+    stored = loop.tables.positions()
+    assert sum(stored.get(place, 0) for place in stored if place[0] == "traces") < sum(end for place, end in waiting.items() if place[0] == "traces")
+    shared.away.unlink()
+    recovery = loop.recovery()
+    peak = max(peak, sink.rss_mib())
+    sent = load.finish()
+    assert sink.endings == endings, "the sink ended"
+    assert peak - before < GROWTH_MIB, f"the sink grew from {before:.0f} to {peak:.0f} MiB"
+    found = loop.reconcile(load.application, type(sent)(sent.traces | ids, sent.labels), load.since)
+    notes = f"{seconds:g} s away; sink {before:.0f} MiB before, {peak:.0f} at most"
+    table.add("ClickHouse away", found, recovery, notes, rss_before_mib=round(before), rss_peak_mib=round(peak))
+
+
+@pytest.mark.faults
+def test_the_sink_frozen_with_its_engine(shared: SharedLoop, table: Table) -> None:
+    loop = shared.loop
+    load = Load(loop, "frozen")
+    load.sent_at_least(200)
+    sink = loop.workers["sink"]
+    sink.signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    until(lambda: time.monotonic() - stopped > 60, "a minute", 90)
+    sink.signal(signal.SIGCONT)
+    recovery = loop.recovery()
+    table.add("sink and ClickHouse frozen", loop.reconcile(load.application, load.finish(), load.since), recovery, "60 s by SIGSTOP")
+
+
+@pytest.mark.parametrize("answers", [pytest.param(30, id="long", marks=LONG)])
+def test_the_answers_to_inserts_are_lost(make_loop: Callable[[], Loop], table: Table, answers: int) -> None:
+    loop = make_loop()
+    loop.start("streams", STREAMS)
+    loop.start_with_seam("sink", "sink", "--lose-answers", str(answers))
+    loop.wait_ready()
+    load = Load(loop, "unanswered")
+    until(lambda: loop.workers["sink"].log.read_text().count("is not written yet") >= answers, f"{answers} answers were lost")
+    recovery = loop.recovery()
+    table.add("outcome of an insert unknown", loop.reconcile(load.application, load.finish(), load.since), recovery, f"{answers} inserts, each tried again")

@@ -1,0 +1,207 @@
+"""The log rebuilt into a shadow: identical after a kill -9, and every tampering is listed."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.factories import example
+from tests.integration.loop_runtime import pid_of, settings_of, trueloop, until
+from trueloop import Client, topics
+from trueloop.adapters.kafka import Publisher, client_config, producer_config, read_events
+from trueloop.adapters.log_positions import LogPositions
+from trueloop.adapters.publication import Documents
+from trueloop.adapters.registry import connect
+from trueloop.codec import Codec
+from trueloop.config import Settings
+from trueloop.embedded.runtime import EmbeddedRuntime, Stack
+from trueloop.embedded.stack import loop_stack
+from trueloop.events import Evaluation, Label, PreferencePair, Release, ReleaseReason, ReviewTask
+from trueloop.rubrics import Policy, Rubric
+
+APPLICATION = "replayed"
+N_TRACES = 240
+N_BAD = 8
+SCALE = {"min": 1, "max": 5}
+RUBRIC = Rubric.model_validate(
+    {
+        "id": "kindness", "version": 1, "title": "Kindness", "statement": "Be kind and right.",
+        "dimensions": [{"name": name, "description": "How good.", "scale": SCALE} for name in ("tone", "accuracy")],
+    }
+)  # fmt: skip
+POLICY = Policy.model_validate(
+    {
+        "id": "replayed", "version": 1, "application": APPLICATION, "rubric": {"id": "kindness", "version": 1},
+        "sampling": {"form": "RATING", "rate": 0.6, "strata": [{"slice": "locale", "value": "de", "rate": 1.0}], "labels_needed": 2, "due_minutes": 60},
+        "agreement": {"pane_minutes": 60, "window_panes": 24, "slices": ["locale"]},
+        "drift": {"reference_size": 40, "slices": ["locale"]},
+        "training": {"method": "dpo", "min_new_pairs": 30},
+        "gate": {"min_items": 10, "dimensions": [{"dimension": "tone", "evaluator": "check:test"}]},
+    }
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRuntime]:
+    """The loop without a trainer: what it orders stays an order."""
+    state_dir = tmp_path_factory.mktemp("replayed")
+    stack = loop_stack(state_dir)
+    with EmbeddedRuntime(state_dir, Stack([worker for worker in stack.workers if worker.name != "trainer"], stack.prepare)) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def settings(runtime: EmbeddedRuntime) -> Settings:
+    return settings_of(runtime)
+
+
+@pytest.fixture(scope="module")
+def codec(settings: Settings) -> Codec:
+    return connect(settings.registry)
+
+
+@pytest.fixture(scope="module")
+def tasks(runtime: EmbeddedRuntime, settings: Settings, codec: Codec) -> list[ReviewTask]:
+    """The loop after traces, labels and an evaluation, with a worker killed among them; returns the tasks."""
+    documents, now = Documents(settings), datetime.now(UTC)
+    documents.publish_rubric(RUBRIC, now)
+    documents.publish_policy(POLICY, now)
+    publisher = Publisher(settings.kafka, codec)
+    publisher.publish([release(now, "base", ReleaseReason.MANUAL)])
+    with Client(APPLICATION, "training", settings=settings) as client:
+        send_traces(client, settings, range(N_TRACES // 2), now)
+        kill_the_streams(runtime)
+        send_traces(client, settings, range(N_TRACES // 2, N_TRACES), now)
+        found = tasks_when_settled(settings, codec)
+        for number, task in enumerate(found):
+            label(client, task, number)
+            if number == len(found) // 2:
+                kill_the_streams(runtime)
+        client.label("no-such-task", "r1", rubric="kindness@1", ratings={"c": {"tone": 1}})
+        assert client.flush(30.0) == 0
+    score = example(Evaluation).scores[0].model_copy(update={"dimension": "tone", "evaluator": "check:test"})
+    until(lambda: len(read_events(settings.kafka, codec, topics.TRAINING_REQUESTS)) == 1, "a job is ordered")
+    judged = {"policy_id": "replayed", "policy_version": 1, "rubric_id": "kindness", "rubric_version": 1, "baseline": "base", "error": None}
+    publisher.publish([example(Evaluation, application=APPLICATION, scores=[score], **judged)])
+    return found
+
+
+def kill_the_streams(runtime: EmbeddedRuntime) -> None:
+    until(lambda: pid_of(runtime, "streams") is not None, "the stream workers run")
+    pid = pid_of(runtime, "streams")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+def release(moment: datetime, checkpoint: str, reason: ReleaseReason) -> Release:
+    return example(Release, event_id=f"release-{checkpoint}", occurred_at=moment, application=APPLICATION, checkpoint=checkpoint, reason=reason, gate_id=None)
+
+
+def send_traces(client: Client, settings: Settings, numbers: range, now: datetime) -> None:
+    """Traces in order and up to two days late, some twice, with poison among them."""
+    poison = Producer(producer_config(settings.kafka))
+    for number in numbers:
+        for _ in range(2 if number % 40 == 0 else 1):
+            client.trace(
+                [{"role": "user", "content": f"question {number % 150}"}], f"answer {number}", "m", trace_id=f"trace-{number}",
+                slices={"locale": "de" if number % 3 else "fr"}, scores={"judge": (number * 37 % 100) / 100}, checkpoint="base",
+                alternatives=[{"completion": f"other {number}", "model": "m"}],
+                occurred_at=now + timedelta(hours=-48 if number % 10 == 7 else 0, milliseconds=number),
+            )  # fmt: skip
+        if number % (N_TRACES // N_BAD) == 0:
+            poison.produce(settings.kafka.topic_prefix + topics.TRACES.name, b"\0\0\0\0\1 poison", b"poison")
+    assert client.flush(30.0) == 0
+    assert poison.flush(10.0) == 0
+
+
+def label(client: Client, task: ReviewTask, number: int) -> None:
+    """Two labels or three; some edited, some retracted, some refused."""
+
+    def ratings(shift: int) -> dict[str, dict[str, int]]:
+        return {c.candidate_id: {"tone": 1 + (number + place + shift) % 5, "accuracy": 1 + (number * 7 + place) % 5} for place, c in enumerate(task.candidates)}
+
+    first = client.label(task, "r1", ratings=ratings(0))
+    client.label(task, "r2", ratings=ratings(1))
+    if number % 5 == 0:
+        client.label(task, "r3", ratings=ratings(3))
+    if number % 7 == 0:
+        first = client.label(task, "r1", ratings=ratings(2), supersedes=first)
+    if number % 11 == 0:
+        client.label(task, "r1", retracts=first)
+    if number % 20 == 0:
+        client.label(task, "r4", ratings={task.candidates[0].candidate_id: {"tone": 99}})
+
+
+def tasks_when_settled(settings: Settings, codec: Codec) -> list[ReviewTask]:
+    positions = LogPositions(settings.kafka)
+    traces = positions.partitions([topics.TRACES.name])
+
+    def settled() -> bool:
+        committed = positions.committed("trueloop-sampling")
+        return all(committed.get(place, 0) == end for place, end in positions.ends(traces).items())
+
+    until(settled, "all traces are sampled")
+    found = {event.task_id: event for event in read_events(settings.kafka, codec, topics.REVIEW_QUEUE) if isinstance(event, ReviewTask)}
+    return [found[task_id] for task_id in sorted(found)]
+
+
+def replayed(runtime: EmbeddedRuntime, *arguments: str, code: int) -> dict[str, Any]:
+    done = trueloop(runtime, "replay-log", "--json", *arguments, timeout_s=240.0)
+    assert done.returncode in (0, 1), done.stderr
+    report = json.loads(done.stdout)
+    assert done.returncode == code, [difference for each in report["topics"] + report["tables"] for difference in each["differences"]]
+    return {each["name"]: each for each in report["topics"]} | {"tables": report["tables"], "unexplained": report["unexplained"]}
+
+
+def ends(settings: Settings) -> dict[tuple[str, int], int]:
+    positions = LogPositions(settings.kafka)
+    return positions.ends(positions.partitions(topic.name for topic in topics.physical()))
+
+
+def test_the_rebuild_is_identical_and_changes_nothing(runtime: EmbeddedRuntime, settings: Settings, codec: Codec, tasks: list[ReviewTask]) -> None:
+    replayed(runtime, "--from", "0", code=0)
+    before = ends(settings)
+    report = replayed(runtime, "--from", "0", code=0)
+    assert ends(settings) == before, "the rebuild wrote into the loop's own topics"
+    names = AdminClient(client_config(settings.kafka)).list_topics(timeout=10).topics
+    assert not [name for name in names if "shadow" in name]
+    assert report["review-queue"]["identical"] == len(tasks) > N_TRACES / 2
+    assert report["traces.dead-letters"]["identical"] == N_BAD
+    assert report["labels.dead-letters"]["identical"] == len(tasks[::20]) + 1
+    for name in ("calibration", "agreement-units", "agreement", "preference-pairs", "drift-observations", "drift", "dataset-versions", "gates"):
+        assert report[name]["identical"] > 0, name
+    assert report["training-requests"]["identical"] == 1
+    assert report["releases"]["identical"] == 1
+    assert {table["name"]: table["identical"] + table["superseded"] for table in report["tables"]}["traces"] == N_TRACES + N_TRACES // 40
+
+
+def test_from_a_moment_on(runtime: EmbeddedRuntime, settings: Settings, tasks: list[ReviewTask]) -> None:
+    labels = [event for event in read_events(settings.kafka, connect(settings.registry), topics.LABELS) if isinstance(event, Label)]
+    moment = min(event.occurred_at for event in labels) - timedelta(seconds=1)
+    report = replayed(runtime, "--from", moment.isoformat(), "--no-tables", code=0)
+    assert report["drift"]["identical"] > 0
+
+
+def test_what_was_tampered_with_is_listed(runtime: EmbeddedRuntime, settings: Settings, codec: Codec, tasks: list[ReviewTask]) -> None:
+    pairs = [event for event in read_events(settings.kafka, codec, topics.PREFERENCE_PAIRS) if isinstance(event, PreferencePair)]
+    forged = pairs[0].model_copy(update={"event_id": "forged", "pair_id": "forged"})
+    altered = tasks[0].model_copy(update={"sampling_prob": 0.123})
+    Publisher(settings.kafka, codec).publish([forged, altered])
+    place = LogPositions(settings.kafka).partitions([topics.AGREEMENT_UNITS.name])[1]
+    cut = TopicPartition(settings.kafka.topic_prefix + place[0], place[1], 1)
+    admin = AdminClient(client_config(settings.kafka))
+    for future in admin.delete_records([cut]).values():
+        future.result(30)
+    report = replayed(runtime, "--from", "0", code=1)
+    assert (report["preference-pairs"]["unexpected"], report["preference-pairs"]["missing"]) == (1, 0)
+    assert report["preference-pairs"]["differences"][0]["identity"] == f"{APPLICATION}/forged"
+    assert (report["agreement-units"]["missing"], report["agreement-units"]["unexpected"]) == (1, 0)
+    assert report["review-queue"]["unexpected"] == 1
+    assert report["review-queue"]["differences"][0]["subject"] == tasks[0].task_id
+    assert report["unexplained"] == 3
