@@ -33,6 +33,7 @@ PLAN = (
     Part("sampling", (topics.REVIEW_QUEUE, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS)),
     Part("collection", (topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS), rebuilt=(topics.REVIEW_QUEUE,)),
     Part("agreement", (topics.AGREEMENT,), rebuilt=(topics.AGREEMENT_UNITS,)),
+    Part("reviewers", (topics.REVIEWERS,)),
     Part("drift", (topics.DRIFT,)),
     # These two decide. Their decisions go to the rebuild's own topics, which nobody carries out: trainers and services read the real ones.
     Part("trigger", (topics.DATASET_VERSIONS, topics.TRAINING_REQUESTS)),
@@ -73,6 +74,7 @@ RULES: dict[Topic, Rule] = {
     topics.PREFERENCE_PAIRS: Rule(lambda record: str(record["task_id"])),
     # Told anew with every batch, at the wall clock's time.
     topics.AGREEMENT: Rule(lambda record: str(record["series_id"]), Kept.LAST_WORD, frozenset({"occurred_at"})),
+    topics.REVIEWERS: Rule(lambda record: f"{record['application']}/{record['reviewer_id']}", Kept.LAST_WORD, frozenset({"occurred_at"})),
     topics.DRIFT: Rule(lambda record: str(record["series_id"])),
     # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).
     topics.DATASET_VERSIONS: Rule(lambda record: f"{record['name']}@{record['version']}", without=frozenset({"agreement"})),

@@ -18,6 +18,7 @@ from trueloop.events import (
     TrainingResult,
     Verdict,
 )
+from trueloop.events.agreement import WindowKind
 from trueloop.processors.processor import Source
 from trueloop.processors.trigger import PROCESSOR
 from trueloop.testing import ProcessorDriver
@@ -195,6 +196,8 @@ def test_low_or_unknown_agreement_holds_the_job_back_until_it_is_high_enough() -
     agree(None)
     agree(0.59)
     assert not requests(run)
+    run.send(example(AgreementEstimate, application="support", dimension="accuracy", slice="all", alpha=1.0, window_kind=WindowKind.PANE))
+    assert not requests(run)  # one pane of the window says little
     agree(0.6)
     assert len(requests(run)) == 1
 

@@ -45,7 +45,7 @@ def test_the_billing_rubric_says_what_the_demo_needs() -> None:
     [
         ("rate = 0.9", "rate = 1.5", "sampling.rate = 1.5: it should be less than or equal to 1"),
         ("labels_needed", "label_needed", "sampling.label_needed is no key here; known keys: .*Did you mean 'labels_needed'"),
-        ('"RATING"', '"SPAN"', "sampling.form = \"SPAN\": it should be 'RATING', 'PAIRWISE' or 'REWRITE'"),
+        ('"RATING"', '"CRITIQUE"', "sampling.form = \"CRITIQUE\": it should be 'RATING', 'PAIRWISE', 'SPAN' or 'REWRITE'"),
         ("[sampling]", "[sampling", r"is not TOML: .*line \d+"),
         ('application = "billing-support"\n', "", "application is missing"),
         ("min_items = 200", 'min_items = "many"', 'gate.min_items = "many": it should be a valid integer'),

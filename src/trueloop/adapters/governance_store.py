@@ -38,6 +38,7 @@ class GovernanceStore:
         self._admin: AdminClient | None = None
         self._lock = threading.Lock()
         self._checked_since = 0.0
+        self._changed = False
         self._governance = Governance()
 
     def fresh(self) -> Governance:
@@ -48,8 +49,9 @@ class GovernanceStore:
             if self._checked_since < asked:
                 started = time.monotonic()
                 try:
-                    if self._read_to_end():
-                        self._governance = self._build()
+                    self._read_to_end()
+                    if self._changed:
+                        self._governance, self._changed = self._build(), False
                 except UnavailableError:
                     self._leave()  # so that the next attempt starts where this one got to
                     raise
@@ -75,17 +77,15 @@ class GovernanceStore:
             self._connected = consumer
         return self._connected
 
-    def _read_to_end(self) -> bool:
-        """Read up to where the topics end now; return whether there was anything."""
+    def _read_to_end(self) -> None:
+        """Read up to where the topics end now. What was read counts also when the rest cannot be read."""
         ends = self._ends()
-        changed = False
         deadline = time.monotonic() + TIMEOUT_S
         while any(self._next[name] < end for name, end in ends.items()):
             if time.monotonic() > deadline:
                 raise UnavailableError(f"{' and '.join(self._topics)} could not be read within {TIMEOUT_S:g} s; is the broker up?")
             for message in self._consumer().consume(500, 0.05):
-                changed |= self._take(message)
-        return changed
+                self._changed |= self._take(message)
 
     def _ends(self) -> dict[str, int]:
         """Return the offset after the last record of each topic."""

@@ -34,9 +34,8 @@ def replay_log(
     \b
     The workers' code runs once more over what people and services sent, into
     topics of its own that nobody reads: no job starts, nothing is released.
-    Then every topic that the loop wrote is compared with its rebuild, record
-    by record, and every table with its topic. Exit code 0: identical; 1:
-    something differs, and is listed with its cause where one is known.
+    Then every topic that the loop wrote is compared with its rebuild, and
+    every table with its topic. Exit code 1: something differs; it is listed.
 
     \b
     From a TIME on: what is made of traces since then and of their tasks'
@@ -54,21 +53,21 @@ def replay_log(
         raise ConfigurationError("say what to do: either --from 0 or --from TIME to replay, or --drop NAME to remove what an earlier replay kept")
     settings = _with_key(load_settings())
     if drop:
-        from trueloop.streams.shadow import drop as drop_shadow
-
-        typer.echo(f"removed {drop_shadow(settings, drop)} topics")
+        _drop(settings, drop)
         return
     from trueloop.streams.shadow_replay import Options
     from trueloop.streams.shadow_replay import replay_log as run
 
-    options = Options(moment_of(since, datetime.now(UTC)), keep, tables, wait_s)
     with progress() as shown, _terminable():
-        report = run(settings, options, shown.show)
-    if as_json:
-        print_json(_facts(report, limit, keep))
-    else:
-        _print(report, limit, keep)
+        report = run(settings, Options(moment_of(since, datetime.now(UTC)), keep, tables, wait_s), shown.show)
+    print_json(_facts(report, limit, keep)) if as_json else _print(report, limit, keep)
     raise typer.Exit(0 if report.is_identical else DIFFERENT)
+
+
+def _drop(settings: Settings, name: str) -> None:
+    from trueloop.streams.shadow import drop
+
+    typer.echo(f"removed {drop(settings, name)} topics")
 
 
 def moment_of(text: str, now: datetime) -> datetime | None:
