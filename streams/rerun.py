@@ -23,18 +23,23 @@ T = TypeVar("T")
 
 
 class RecordClock:
-    """Stands at the time of the newest record that was taken: what is made of the same log says the same times."""
+    """Stands at the time of the newest record that was taken: what is made of the same log says the same times.
+
+    Partitions of state have a time each, for one may be read to its end before another is begun.
+    """
 
     def __init__(self) -> None:
-        self._milliseconds = 0
+        self._milliseconds: dict[int, int] = {}
+        self._place = 0
 
     def __call__(self) -> datetime:
-        """Return the moment that it stands at."""
-        return datetime.fromtimestamp(self._milliseconds / 1000, UTC)
+        """Return the moment that it stands at, in the partition that was taken last."""
+        return datetime.fromtimestamp(self._milliseconds.get(self._place, 0) / 1000, UTC)
 
-    def reach(self, milliseconds: int) -> None:
-        """Move forward to a moment, milliseconds since the epoch; never back."""
-        self._milliseconds = max(self._milliseconds, milliseconds)
+    def reach(self, place: int, milliseconds: int) -> None:
+        """Move a partition forward to a moment, milliseconds since the epoch; never back."""
+        self._place = place
+        self._milliseconds[place] = max(self._milliseconds.get(place, 0), milliseconds)
 
 
 class Silence(Delivery):
@@ -87,9 +92,10 @@ class Rerun(BatchProcessor):
     async def take(self, topic: Topic, chunk: Chunk, *, retried: bool = False) -> None:
         """Bring about everything that a chunk of a topic, or of its retry topic, causes."""
         batch = Batch(chunk.topic, chunk.partition, chunk.records)
-        self._clock.reach(chunk.records[-1].timestamp)
+        place = 0 if self._whole else chunk.partition
+        self._clock.reach(place, chunk.records[-1].timestamp)
         if retried:
-            self._clock.reach(due_ms(batch))
+            self._clock.reach(place, due_ms(batch))
         await self.process(topic, batch, retried=retried)
 
     async def take_all(self, topics: Mapping[str, tuple[Topic, bool]], chunks: Iterator[Chunk], progress: Callable[[Chunk], None] = lambda _: None) -> None:
@@ -98,6 +104,9 @@ class Rerun(BatchProcessor):
             topic, retried = topics[chunk.topic]
             await self.take(topic, chunk, retried=retried)
             progress(chunk)
+
+    async def _until_others_are_read(self, topic: Topic, batch: Batch) -> None:
+        """Wait for nothing: retried records are taken when everything else has been."""
 
     async def _run(self, topic: Topic, batch: Batch, work: Work, context: Context, lane: Lane, *, retried: bool) -> BatchRun:
         return await super()._run(topic, batch, work, replace(context, restoring=self._restoring), lane, retried=retried)

@@ -104,6 +104,7 @@ class ShadowComparison:
         compared.differences += unreadable
         records = self._looked_up(topic, compared)
         kept: list[Difference] = []
+        differing = self._facts.differing.setdefault(topic.name, set())
         for difference in compared.differences:
             real, rebuilt = records.get(difference, (None, None))
             if difference.kind is Kind.UNEXPECTED and real is not None and self._scope.leaves_out(topic, real):
@@ -112,12 +113,13 @@ class ShadowComparison:
             fields = difference.fields or (differing_fields(real, rebuilt, rule.without) if real and rebuilt and rule.kept is not Kept.ITEMS else ())
             found = replace(difference, fields=fields)
             kept.append(replace(found, cause=cause_of(topic.name, found, real, rebuilt, self._facts)))
+            differing |= {difference.subject} - compared.half_known
+            differing |= {str(record["series_id"]) for record in (real, rebuilt) if record is not None and "series_id" in record}
         compared.differences = kept
-        self._facts.note(topic.name, kept, records)
         return compared
 
-    def dead_letters(self, topic: Topic, consumers: frozenset[str], *, by_place: bool) -> Compared:
-        """Compare what the workers `consumers` refused of a topic.
+    def dead_letters(self, topic: Topic, consumer: str, *, by_place: bool, cut: bool) -> Compared:
+        """Compare what a worker refused of a topic. `cut`: it has read the topic from the moment on that is asked for, if one is.
 
         `by_place`: by the place of the refused record. Of a topic that the rebuild wrote anew the places are others; its letters are compared by
         key and reason.
@@ -125,18 +127,18 @@ class ShadowComparison:
         name = topic.dead_letters
         comparison = EventComparison(name)
         for place, record in self._real.records(name):
-            said = _refusal(record, place, consumers, by_place=by_place)
-            if said is not None and not self._refused_before(topic, record):
+            said = _refusal(record, place, consumer, by_place=by_place)
+            if said is not None and not (cut and self._refused_before(topic, record)):
                 comparison.take_real(said)
         missed = 0
         for place, record in self._shadow.records(name):
-            said = _refusal(record, place, consumers, by_place=by_place)
+            said = _refusal(record, place, consumer, by_place=by_place)
             if said is not None:
                 comparison.take_rebuilt(said, in_flight=self._is_in_flight(name, place))
         compared = comparison.result()
         found: list[Difference] = []
         for difference in compared.differences:
-            if self._scope.since is not None and topic is topics.LABELS and difference.subject not in self._scope.tasks:
+            if cut and self._scope.since is not None and topic is topics.LABELS and difference.subject not in self._scope.tasks:
                 missed += 1  # a label of a task from before
                 continue
             found.append(replace(difference, cause=cause_of(name, difference, None, None, self._facts)))
@@ -223,7 +225,7 @@ def _give(take: Callable[..., None], rule: Rule, record: Record, place: Place, *
         take(Said(f"{record['application']}/{record['event_id']}", rule.subject(record), content_of(record, rule.without), place), **more)
 
 
-def _refusal(record: PastRecord, place: Place, consumers: frozenset[str], *, by_place: bool) -> Said | None:
+def _refusal(record: PastRecord, place: Place, consumer: str, *, by_place: bool) -> Said | None:
     """Return what a dead letter says, None for one of another consumer and for what is none."""
     if any(name == REPLAYED_AT for name, _ in record.headers):
         return None
@@ -231,7 +233,7 @@ def _refusal(record: PastRecord, place: Place, consumers: frozenset[str], *, by_
         letter = parse(record.key, record.value, record.headers)
     except DecodeError:
         return None
-    if letter.consumer not in consumers:
+    if letter.consumer != consumer:
         return None
     key, where = (letter.key or b"").decode("utf-8", "replace"), f"{letter.partition}/{letter.offset}"
     content = json.dumps([letter.reason.value, letter.attempt, letter.consumer]).encode()

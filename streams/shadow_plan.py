@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import Any
 
 from trueloop import topics
+from trueloop.events.agreement import WindowKind
 from trueloop.topics import Topic
 
 SENT = (
@@ -19,20 +20,33 @@ SENT = (
 class Part:
     """A worker in the rebuild.
 
-    `rebuilt` are inputs that are taken from the rebuild: what is made of them does not depend on the order in which they came. All other
-    inputs are taken from the log, with the records that other workers wrote among them: in which order these came decides what is made of
-    them, and nothing but the log knows it. They are compared with their own rebuild, so every record is accounted for once.
+    Attributes:
+        processor: The worker.
+        outputs: What it writes.
+        rebuilt: Inputs that are taken from the rebuild: what is made of them does not depend on the order in which they came. All other inputs
+            are taken from the log, with the records that other workers wrote among them: in which order these came decides what is made of them,
+            and nothing but the log knows it. They are compared with their own rebuild, so every record is accounted for once.
+        rebuilt_when_cut: Inputs that are taken from the rebuild when retention has removed the beginning of the log's. They are not otherwise,
+            because the log has the times at which they came.
+        begins_anywhere: Whether what it makes of a trace and its task does not depend on those before.
     """
 
     processor: str
     outputs: tuple[Topic, ...]
     rebuilt: tuple[Topic, ...] = ()
+    rebuilt_when_cut: tuple[Topic, ...] = ()
+    begins_anywhere: bool = False
 
 
 PLAN = (
-    Part("sampling", (topics.REVIEW_QUEUE, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS)),
-    Part("collection", (topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS), rebuilt=(topics.REVIEW_QUEUE,)),
-    Part("agreement", (topics.AGREEMENT,), rebuilt=(topics.AGREEMENT_UNITS,)),
+    Part("sampling", (topics.REVIEW_QUEUE, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS), begins_anywhere=True),
+    Part(
+        "collection",
+        (topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS),
+        rebuilt=(topics.REVIEW_QUEUE,),
+        begins_anywhere=True,
+    ),
+    Part("agreement", (topics.AGREEMENT,), rebuilt_when_cut=(topics.AGREEMENT_UNITS,)),
     Part("reviewers", (topics.REVIEWERS,)),
     Part("drift", (topics.DRIFT,)),
     # These two decide. Their decisions go to the rebuild's own topics, which nobody carries out: trainers and services read the real ones.
@@ -66,6 +80,13 @@ class Rule:
     is_derived: Callable[[Mapping[str, Any]], bool] = lambda _: True
 
 
+def _window(record: Mapping[str, Any]) -> str:
+    """Return what an estimate is about: a pane of a series, or the newest window of the series."""
+    if record["window_kind"] == WindowKind.ROLLING:
+        return f"{record['series_id']} {record['window_kind']}"
+    return f"{record['series_id']} {record['window_kind']} {record['window_start']}"
+
+
 RULES: dict[Topic, Rule] = {
     topics.REVIEW_QUEUE: Rule(lambda record: str(record["task_id"])),
     topics.CALIBRATION: Rule(lambda record: str(record["item_id"])),
@@ -73,7 +94,7 @@ RULES: dict[Topic, Rule] = {
     topics.AGREEMENT_UNITS: Rule(lambda record: str(record["task_id"])),
     topics.PREFERENCE_PAIRS: Rule(lambda record: str(record["task_id"])),
     # Told anew with every batch, at the wall clock's time.
-    topics.AGREEMENT: Rule(lambda record: str(record["series_id"]), Kept.LAST_WORD, frozenset({"occurred_at"})),
+    topics.AGREEMENT: Rule(_window, Kept.LAST_WORD, frozenset({"occurred_at"})),
     topics.REVIEWERS: Rule(lambda record: f"{record['application']}/{record['reviewer_id']}", Kept.LAST_WORD, frozenset({"occurred_at"})),
     topics.DRIFT: Rule(lambda record: str(record["series_id"])),
     # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).

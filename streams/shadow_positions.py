@@ -26,13 +26,15 @@ class Stretches:
     """Where to begin and to end, per partition.
 
     Attributes:
-        start: The first offset that is read.
+        start: The first offset that the log still has.
+        cut: Where reading begins instead, of traces and labels, for workers that can begin anywhere; empty when the whole log is rebuilt.
         settled: Up to here the loop has worked off all inputs: everything that is made of them lies in the log before `real`.
         end: Up to here inputs are read. Everything in the log before `real` was made of inputs before it.
         real: Up to here the loop's own records are compared.
     """
 
     start: dict[Partition, int] = field(default_factory=dict)
+    cut: dict[Partition, int] = field(default_factory=dict)
     settled: dict[Partition, int] = field(default_factory=dict)
     end: dict[Partition, int] = field(default_factory=dict)
     real: dict[Partition, int] = field(default_factory=dict)
@@ -106,8 +108,8 @@ def _cut(kafka: KafkaSettings, positions: LogPositions, found: Stretches, since:
             )
     if since is None:
         return
-    found.start |= positions.since(places, since)
-    if all(found.start[place] >= found.end[place] for place in places):
+    found.cut = positions.since(places, since)
+    if all(found.cut[place] >= found.end[place] for place in places):
         raise ConfigurationError(f"--from is {since.isoformat()}; expected a moment before the newest trace or label: nothing came since")
 
 

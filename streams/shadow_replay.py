@@ -25,12 +25,13 @@ from trueloop.codec import Codec
 from trueloop.config import Settings
 from trueloop.errors import ConfigurationError, DecodeError
 from trueloop.events import AgreementEstimate, DatasetVersion, TrainingRequest
-from trueloop.processors.processor import Context, Processor, Source
+from trueloop.processors.processor import Context, Source
 from trueloop.rejection import RejectReason
 from trueloop.replay_log.causes import Facts
 from trueloop.replay_log.difference import Cause, Compared, Difference, Kind
 from trueloop.rubrics import Governance
 from trueloop.sampling.blinding import candidate_id
+from trueloop.topics import Topic
 
 KEY_SAMPLE = 100
 """Tasks that are looked at to tell whether the blinding key is theirs."""
@@ -80,9 +81,10 @@ def replay_log(settings: Settings, options: Options, say: Say) -> Report:
         ConfigurationError: Nothing can be rebuilt: see `fix_stretches`; or the blinding key is not that of the tasks.
         UnavailableError: A worker stands still, or broker, registry or ClickHouse do not answer.
     """
-    plan = _plan(options)
     codec = connect(settings.registry)
-    stretches = fix_stretches(settings.kafka, [processor for _, processor in plan], options.since, options.wait_s, say)
+    workers = processors(part.processor for part in PLAN)
+    stretches = fix_stretches(settings.kafka, workers, options.since, options.wait_s, say)
+    plan = [(_fed(part, stretches, options), worker) for part, worker in zip(PLAN, workers, strict=True)]
     _check_blinding_key(settings, codec, stretches)
     governance = governance_of(settings)
     with Shadow(settings, datetime.now(UTC), keep=options.keep) as shadow:
@@ -111,14 +113,22 @@ class _Sides:
         positions = LogPositions(self.shadow.settings.kafka)
         real = Side(self.settings.kafka, dict.fromkeys(self.stretches.real, 0), self.stretches.real)
         shadow = Side(self.shadow.settings.kafka, {}, positions.ends(positions.partitions(names)))
-        scope = Scope(options.since, self.stretches.start)
+        scope = Scope(options.since, self.stretches.cut)
         return ShadowComparison(real, shadow, self.settled, codec=codec, facts=facts, scope=scope, say=say)
 
 
-def _plan(options: Options) -> list[tuple[Part, Processor]]:
-    """Return the plan. When only a part of the traces is read, the estimates are made of the log's own units: all of them bear on a window."""
-    parts = [replace(part, rebuilt=()) if options.since is not None and part.processor == "agreement" else part for part in PLAN]
-    return list(zip(parts, processors(part.processor for part in parts), strict=True))
+def _fed(part: Part, stretches: Stretches, options: Options) -> Part:
+    """Return the part with what is taken from the rebuild because the log does not begin at its beginning any more.
+
+    When only a part of the traces is read there is no rebuild that could stand in for the log.
+    """
+    gone = [topic for topic in part.rebuilt_when_cut if _first(topic, stretches) and options.since is None]
+    return replace(part, rebuilt=(*part.rebuilt, *gone))
+
+
+def _first(topic: Topic, stretches: Stretches) -> int:
+    """Return the largest offset at which a partition of a topic begins; 0 when the log still has all of it."""
+    return max((offset for (name, _), offset in stretches.start.items() if name == topic.name), default=0)
 
 
 def _left_out(plan: Plan, stretches: Stretches) -> dict[str, str]:
@@ -126,8 +136,8 @@ def _left_out(plan: Plan, stretches: Stretches) -> dict[str, str]:
     found: dict[str, str] = {}
     for part, processor in plan:
         for topic in processor.inputs:
-            first = max((offset for (name, _), offset in stretches.start.items() if name == topic.name), default=0)
-            if topic not in part.rebuilt and topic not in CUT and first:
+            first = _first(topic, stretches)
+            if first and topic not in part.rebuilt and not (part.begins_anywhere and topic in CUT):
                 found[part.processor] = f"{topic.name!r} begins at offset {first}: retention has removed what its state was made of"
     return found
 
@@ -135,15 +145,18 @@ def _left_out(plan: Plan, stretches: Stretches) -> dict[str, str]:
 def _compared(sides: _Sides, plan: Plan, left_out: Mapping[str, str], *, codec: Codec, facts: Facts, options: Options, say: Say) -> Iterator[Compared]:
     """Compare in the order of the plan: what is refused of a topic when the topic is, and a topic that two workers write when both have."""
     run = [(part, processor) for part, processor in plan if part.processor not in left_out]
-    from_log = {topic: topic not in part.rebuilt for part, processor in run for topic in processor.inputs}
+    readers = {topic: [part for part, processor in run if topic in processor.inputs] for _, worker in run for topic in worker.inputs}
     last_writer = {topic: part.processor for part, _ in plan for topic in part.outputs}
-    names = {topic.name: None for part, _ in run for topic in part.outputs} | {topic.dead_letters: None for topic in from_log}
+    names = {topic.name: None for part, _ in run for topic in part.outputs} | {topic.dead_letters: None for topic in readers}
     comparison = sides.comparison(list(names), codec, facts, options, say)
-    consumers = frozenset(part.processor for part, _ in run)
     for part, processor in plan:
         for topic in processor.inputs:
-            if topic in from_log:
-                yield comparison.dead_letters(topic, consumers, by_place=from_log.pop(topic))
+            refused = Compared(topic.dead_letters)
+            for reader in (found := readers.pop(topic, [])):
+                cut = reader.begins_anywhere and topic in CUT
+                refused.take_in(comparison.dead_letters(topic, reader.processor, by_place=topic not in reader.rebuilt, cut=cut))
+            if found:
+                yield refused
         for topic in part.outputs:
             if last_writer[topic] == part.processor:
                 yield Compared(topic.name, left_out=left_out[part.processor]) if part.processor in left_out else comparison.events(topic)

@@ -10,7 +10,7 @@ from trueloop.streams.shadow import Shadow
 from trueloop.streams.shadow_plan import Part
 from trueloop.streams.shadow_positions import Say, Stretches
 from trueloop.streams.state_guard import topics_by_name
-from trueloop.streams.state_topics import state_partitions
+from trueloop.streams.state_topics import is_ordered, state_partitions
 
 from trueloop.adapters.governance_store import GovernanceStore
 from trueloop.adapters.log_positions import Bounds, LogPositions, Partition
@@ -55,7 +55,7 @@ class ShadowRun:
         resources = replace(Resources.of(shadow.settings), governance=FixedGovernance(governance))
         self._parts = [_Running(part, processor, Rerun(processor, resources, state_partitions(processor))) for part, processor in plan]
         self._taken: dict[Partition, int] = {}
-        self._read: Counter[str] = Counter()
+        self._read: Counter[tuple[str, str]] = Counter()
         self._positions = LogPositions(shadow.settings.kafka)
 
     @property
@@ -68,7 +68,9 @@ class ShadowRun:
         return frozenset(
             output.name
             for running in self._parts
-            if any(topic.cleanup_policy == "compact" and self._read[topic.name] < held[topic.name] for topic in running.processor.inputs)
+            if any(
+                topic.cleanup_policy == "compact" and self._read[running.part.processor, topic.name] < held[topic.name] for topic in running.processor.inputs
+            )
             for output in running.part.outputs
         )
 
@@ -90,22 +92,23 @@ class ShadowRun:
         await self._pass(self._stretches.start, self._stretches.settled)
         settled = self._positions.ends(self._positions.partitions(topic.name for topic in self.topics()))
         if self._stretches.end != self._stretches.settled:
-            start = {place: max(self._stretches.start[place], offset) for place, offset in self._stretches.settled.items()}
-            await self._pass(start, self._stretches.end)
+            await self._pass(self._stretches.settled, self._stretches.end)
         return settled
 
-    async def _pass(self, start: dict[Partition, int], end: dict[Partition, int]) -> None:
+    async def _pass(self, begin: dict[Partition, int], end: dict[Partition, int]) -> None:
         for running in self._parts:
+            cut = self._stretches.cut if running.part.begins_anywhere else {}
+            start = {place: max(offset, cut.get(place, 0)) for place, offset in begin.items()}
             await running.rerun.take_all(topics_by_name(running.processor), self._watched(running, self._chunks(running, start, end)))
             for topic in running.processor.inputs:
                 if topic.retried:
                     await running.rerun.take_all(topics_by_name(running.processor), self._from_shadow(topic.retry))
 
     def _chunks(self, running: _Running, start: dict[Partition, int], end: dict[Partition, int]) -> Iterator[Chunk]:
-        """Yield what a worker reads: tasks before labels; merged by time where everything meets in one state."""
+        """Yield what a worker reads: tasks before labels; merged by time where the order of inputs matters."""
         names = [topic.name for topic in running.processor.inputs]
-        if state_partitions(running.processor) == 1:
-            return read_merged(self._real.kafka, {place: Bounds(start[place], end[place]) for place in start if place[0] in names and place in end})
+        if is_ordered(running.processor):
+            return read_merged(self._real.kafka, {place: Bounds(start[place], end[place]) for place in end if place[0] in names})
         return self._one_by_one(running, start, end)
 
     def _one_by_one(self, running: _Running, start: dict[Partition, int], end: dict[Partition, int]) -> Iterator[Chunk]:
@@ -126,7 +129,7 @@ class ShadowRun:
         for chunk in chunks:
             yield chunk
             done += len(chunk.records)
-            self._read[chunk.topic] += len(chunk.records)
+            self._read[running.part.processor, chunk.topic] += len(chunk.records)
             self._say(f"rebuilding with worker {running.part.processor}: {done:,} records")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from trueloop.streams.rerun import Rerun, Silence
 from trueloop.streams.resources import Resources
-from trueloop.streams.state_topics import changelog_of, state_partitions
+from trueloop.streams.state_topics import changelog_of, is_ordered, state_partitions
 
 from trueloop.adapters.delivery import Delivery, Outgoing
 from trueloop.adapters.faust_batch import BatchApp, StateTable
@@ -168,9 +168,9 @@ def topics_by_name(processor: Processor) -> dict[str, tuple[Topic, bool]]:
 def recorded(kafka: KafkaSettings, processor: Processor, stretches: Mapping[Partition, Bounds]) -> Iterator[Chunk]:
     """Yield what a processor read, one input after the other, so that tasks come before their labels and retried records last.
 
-    Inputs that meet in one state of everything are merged by their records' timestamps: what came first decides there.
+    Inputs whose order matters are merged by their records' timestamps.
     """
-    if state_partitions(processor) == 1:
+    if is_ordered(processor):
         return read_merged(kafka, stretches)
     return (chunk for place, bounds in stretches.items() for chunk in read_partition(kafka, place, bounds))
 

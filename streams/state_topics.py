@@ -24,3 +24,11 @@ def is_whole(processor: Processor) -> bool:
 def state_partitions(processor: Processor) -> int:
     """Return the partitions of a processor's state."""
     return 1 if is_whole(processor) else processor.inputs[0].partitions
+
+
+def is_ordered(processor: Processor) -> bool:
+    """Return whether it matters in which order a processor reads different inputs: they meet in one state.
+
+    A `whole` processor has a state per key and a view that does not ask for the order.
+    """
+    return not processor.whole and state_partitions(processor) == 1

@@ -182,7 +182,7 @@ RUNNING: "list[Load]" = []
 class Load:
     """A service and its reviewers, until `finish`."""
 
-    def __init__(self, loop: Loop, application: str, rate: float = 100.0, delivery_timeout_s: float = 300.0) -> None:
+    def __init__(self, loop: Loop, application: str, rate: float = 60.0, delivery_timeout_s: float = 300.0) -> None:
         self._loop, self.application = loop, application
         publish_policy(loop, application)
         self.since = loop.topics.ends()

@@ -3,26 +3,32 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from trueloop.streams.catalog import NAMES, processors
+from trueloop.streams.shadow_positions import fix_stretches
 
 from tests.factories import example
 from tests.integration.loop_runtime import pid_of, settings_of, trueloop, until
 from trueloop import Client, topics
 from trueloop.adapters.kafka import Publisher, client_config, producer_config, read_events
 from trueloop.adapters.log_positions import LogPositions
+from trueloop.adapters.log_reader import read_partitions
 from trueloop.adapters.publication import Documents
 from trueloop.adapters.registry import connect
 from trueloop.codec import Codec
 from trueloop.config import Settings
 from trueloop.embedded.runtime import EmbeddedRuntime, Stack
 from trueloop.embedded.stack import loop_stack
-from trueloop.events import Evaluation, Label, PreferencePair, Release, ReleaseReason, ReviewTask
+from trueloop.events import Evaluation, PreferencePair, Release, ReleaseReason, ReviewTask
 from trueloop.rubrics import Policy, Rubric
 
 APPLICATION = "replayed"
@@ -159,18 +165,23 @@ def replayed(runtime: EmbeddedRuntime, *arguments: str, code: int) -> dict[str, 
     return {each["name"]: each for each in report["topics"]} | {"tables": report["tables"], "unexplained": report["unexplained"]}
 
 
+def shadows(settings: Settings) -> list[str]:
+    """Topics of rebuilds that are there."""
+    names = AdminClient(client_config(settings.kafka)).list_topics(timeout=10).topics
+    return [name for name in names if name.startswith("shadow-")]
+
+
 def ends(settings: Settings) -> dict[tuple[str, int], int]:
     positions = LogPositions(settings.kafka)
     return positions.ends(positions.partitions(topic.name for topic in topics.physical()))
 
 
 def test_the_rebuild_is_identical_and_changes_nothing(runtime: EmbeddedRuntime, settings: Settings, codec: Codec, tasks: list[ReviewTask]) -> None:
-    replayed(runtime, "--from", "0", code=0)
+    fix_stretches(settings.kafka, processors(NAMES), None, 60.0, lambda _: None)  # the workers have worked everything off
     before = ends(settings)
     report = replayed(runtime, "--from", "0", code=0)
     assert ends(settings) == before, "the rebuild wrote into the loop's own topics"
-    names = AdminClient(client_config(settings.kafka)).list_topics(timeout=10).topics
-    assert not [name for name in names if "shadow" in name]
+    assert not shadows(settings)
     assert report["review-queue"]["identical"] == len(tasks) > N_TRACES / 2
     assert report["traces.dead-letters"]["identical"] == N_BAD
     assert report["labels.dead-letters"]["identical"] == len(tasks[::20]) + 1
@@ -182,10 +193,27 @@ def test_the_rebuild_is_identical_and_changes_nothing(runtime: EmbeddedRuntime, 
 
 
 def test_from_a_moment_on(runtime: EmbeddedRuntime, settings: Settings, tasks: list[ReviewTask]) -> None:
-    labels = [event for event in read_events(settings.kafka, connect(settings.registry), topics.LABELS) if isinstance(event, Label)]
-    moment = min(event.occurred_at for event in labels) - timedelta(seconds=1)
-    report = replayed(runtime, "--from", moment.isoformat(), "--no-tables", code=0)
-    assert report["drift"]["identical"] > 0
+    positions = LogPositions(settings.kafka)
+    chunks = read_partitions(settings.kafka, positions.bounds(positions.partitions([topics.TRACES.name])))
+    moment = datetime.fromtimestamp(median(record.timestamp for chunk in chunks for record in chunk.records) / 1000, UTC)
+    report = replayed(runtime, "--from", moment.isoformat(), "--no-tables", "--keep", code=0)
+    assert 0 < report["review-queue"]["identical"] < len(tasks)
+    assert report["review-queue"]["identical"] + report["review-queue"]["before_cut"] == len(tasks)
+    assert report["agreement-units"]["before_cut"] > 0
+    assert report["agreement"]["identical"] > 0
+    kept = {name.partition("-review-queue")[0] + "-" for name in shadows(settings) if name.endswith("-review-queue")}
+    assert len(kept) == 1
+    dropped = trueloop(runtime, "replay-log", "--drop", kept.pop())
+    assert (dropped.returncode, shadows(settings)) == (0, [])
+
+
+def test_interrupted_it_cleans_up(runtime: EmbeddedRuntime, settings: Settings, tasks: list[ReviewTask]) -> None:
+    environment = os.environ | {"TRUELOOP_STATE_DIR": str(runtime.layout.state_dir)}
+    running = subprocess.Popen([sys.executable, "-m", "trueloop.cli", "replay-log", "--from", "0"], env=environment, stdout=subprocess.PIPE)
+    until(lambda: shadows(settings) != [], "the shadow is there")
+    running.send_signal(signal.SIGINT)
+    assert running.wait(60) == 130
+    until(lambda: shadows(settings) == [], "the shadow is gone", 10.0)
 
 
 def test_what_was_tampered_with_is_listed(runtime: EmbeddedRuntime, settings: Settings, codec: Codec, tasks: list[ReviewTask]) -> None:
@@ -193,11 +221,7 @@ def test_what_was_tampered_with_is_listed(runtime: EmbeddedRuntime, settings: Se
     forged = pairs[0].model_copy(update={"event_id": "forged", "pair_id": "forged"})
     altered = tasks[0].model_copy(update={"sampling_prob": 0.123})
     Publisher(settings.kafka, codec).publish([forged, altered])
-    place = next(place for place, end in ends(settings).items() if place[0] == topics.AGREEMENT_UNITS.name and end)
-    cut = TopicPartition(settings.kafka.topic_prefix + place[0], place[1], 1)
-    admin = AdminClient(client_config(settings.kafka))
-    for future in admin.delete_records([cut]).values():
-        future.result(30)
+    delete_first(settings, topics.AGREEMENT_UNITS.name)
     report = replayed(runtime, "--from", "0", code=1)
     assert (report["preference-pairs"]["unexpected"], report["preference-pairs"]["missing"]) == (1, 0)
     assert report["preference-pairs"]["differences"][0]["identity"] == f"{APPLICATION}/forged"
@@ -205,3 +229,16 @@ def test_what_was_tampered_with_is_listed(runtime: EmbeddedRuntime, settings: Se
     assert report["review-queue"]["unexpected"] == 1
     assert report["review-queue"]["differences"][0]["subject"] == tasks[0].task_id
     assert report["unexplained"] == 3
+    delete_first(settings, topics.TRACES.name)
+    refused = trueloop(runtime, "replay-log", "--from", "0")
+    assert refused.returncode == 2
+    assert "are gone" in refused.stderr
+    assert "expected --from 20" in refused.stderr
+
+
+def delete_first(settings: Settings, name: str) -> None:
+    """Delete the first record of a partition, as its retention would."""
+    place = next(place for place, end in ends(settings).items() if place[0] == name and end)
+    admin = AdminClient(client_config(settings.kafka))
+    for future in admin.delete_records([TopicPartition(settings.kafka.topic_prefix + place[0], place[1], 1)]).values():
+        future.result(30)

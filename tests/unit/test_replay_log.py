@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trueloop.streams.catalog import NAMES, processors
 from trueloop.streams.rerun import RecordClock
+from trueloop.streams.shadow_comparison import Scope
 from trueloop.streams.shadow_plan import PLAN, RULES, SENT
-from trueloop.streams.state_topics import state_partitions
+from trueloop.streams.state_topics import is_ordered
 
 from trueloop import topics
 from trueloop.commands.replay_log import moment_of
+from trueloop.drift.observations import mark_of
 from trueloop.errors import ConfigurationError
 from trueloop.replay_log.causes import Facts, cause_of
 from trueloop.replay_log.comparison import EventComparison, LastWordComparison, Said
@@ -76,6 +78,12 @@ def test_what_came_in_meanwhile_is_no_difference_unless_the_log_says_otherwise()
     assert (kinds(found), found.in_flight, found.identical) == ([], 1, 2)
     found = compared(EventComparison("topic"), [said("late", "other")], [], [said("late", "this")])
     assert kinds(found) == [("different", "late")]
+
+
+def test_what_differs_beside_something_identical_is_half_known() -> None:
+    found = compared(EventComparison("topic"), [said("a", subject="s"), said("forged", subject="s"), said("lone", subject="t")], [said("a", subject="s")])
+    assert sorted(kinds(found)) == [("unexpected", "forged"), ("unexpected", "lone")]
+    assert found.half_known == {"s"}
 
 
 def test_compaction_excuses_only_what_a_later_record_replaced() -> None:
@@ -174,10 +182,7 @@ def test_causes() -> None:
 
 
 def test_what_follows_from_a_difference_is_told_apart() -> None:
-    facts = Facts()
-    facts.note("review-queue", [different(Kind.UNEXPECTED, "task-9")], {})
-    units = different(Kind.UNEXPECTED, "task-9")
-    facts.note("agreement-units", [units], {units: ({"series_id": "s-1"}, None)})
+    facts = Facts(differing={"review-queue": {"task-9"}, "agreement-units": {"task-9", "s-1"}})
     assert cause_of("preference-pairs", different(Kind.UNEXPECTED, "task-9"), {"task_id": "task-9"}, None, facts) is Cause.FOLLOWS
     assert cause_of("agreement", different(Kind.DIFFERENT, "s-1"), {"series_id": "s-1"}, {"series_id": "s-1"}, facts) is Cause.FOLLOWS
     assert cause_of("agreement", different(Kind.DIFFERENT, "s-2"), {"series_id": "s-2"}, {"series_id": "s-2"}, facts) is Cause.UNEXPLAINED
@@ -190,9 +195,10 @@ def test_the_plan_holds_every_worker_and_every_topic() -> None:
     assert set(RULES) == written
     assert set(topics.ALL) == written | set(SENT)
     for part, processor in zip(PLAN, processors(part.processor for part in PLAN), strict=True):
-        assert set(part.rebuilt) <= written & set(processor.inputs)
+        from_rebuild = {*part.rebuilt, *part.rebuilt_when_cut}
+        assert from_rebuild <= written & set(processor.inputs)
         # What is merged by time is taken from the log.
-        assert not part.rebuilt or state_partitions(processor) > 1
+        assert not (from_rebuild and is_ordered(processor))
 
 
 def test_moments() -> None:
@@ -205,6 +211,28 @@ def test_moments() -> None:
 
 def test_the_clock_of_a_rerun_is_that_of_its_records() -> None:
     clock = RecordClock()
-    clock.reach(2_000)
-    clock.reach(1_000)
+    clock.reach(0, 2_000)
+    clock.reach(0, 1_000)
     assert clock() == datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC)
+    # Another partition begins anew.
+    clock.reach(1, 1_000)
+    assert clock() == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+
+def test_a_rebuild_from_a_moment_on_is_about_what_came_since() -> None:
+    scope = Scope(NOW, {("traces", 1): 10})
+    scope.take_in("task-new")
+    before, since = {"occurred_at": NOW - timedelta(seconds=1)}, {"occurred_at": NOW}
+    assert scope.leaves_out(topics.REVIEW_QUEUE, before)
+    assert not scope.leaves_out(topics.REVIEW_QUEUE, since)
+    assert scope.leaves_out(topics.PREFERENCE_PAIRS, {"task_id": "task-old"})
+    assert not scope.leaves_out(topics.PREFERENCE_PAIRS, {"task_id": "task-new"})
+    for task, left_out in (("task-old", True), ("task-new", False)):
+        record = {"source": None, "marks": np.array([mark_of(task)], "<i8").tobytes()}
+        assert scope.leaves_out(topics.DRIFT_OBSERVATIONS, record) is left_out
+    assert scope.is_before("traces/1", 9)
+    assert not scope.is_before("traces/1", 10)
+    assert not scope.leaves_out(topics.GATES, before)
+    everything = Scope()
+    assert not everything.leaves_out(topics.REVIEW_QUEUE, before)
+    assert not everything.is_before("traces/1", 0)

@@ -25,7 +25,7 @@ class Facts:
         first_policy: Per application, when its first policy was published.
         compacted: Topics whose worker reads a topic that has lost records to compaction.
         datasets: Dataset versions, name@version, that log and rebuild both have.
-        differing: Subjects of the differences found so far, by topic: what is made of them differs too.
+        differing: By topic, what only the log or only the rebuild knows of, and the series of what differs: what is made of them differs too.
     """
 
     early_tasks: frozenset[str] = frozenset()
@@ -33,13 +33,6 @@ class Facts:
     compacted: frozenset[str] = frozenset()
     datasets: frozenset[str] = frozenset()
     differing: dict[str, set[str]] = field(default_factory=dict)
-
-    def note(self, topic: str, differences: list[Difference], records: Mapping[Difference, tuple[Record | None, Record | None]]) -> None:
-        """Remember what differs on a topic, for the topics that are made of it."""
-        subjects = self.differing.setdefault(topic, set())
-        for difference in differences:
-            subjects.add(difference.subject)
-            subjects.update(str(record["series_id"]) for record in records.get(difference, ()) if record is not None and "series_id" in record)
 
 
 def cause_of(topic: str, difference: Difference, real: Record | None, rebuilt: Record | None, facts: Facts) -> Cause:
@@ -58,18 +51,18 @@ def cause_of(topic: str, difference: Difference, real: Record | None, rebuilt: R
     known = {
         Cause.LATER_DOCUMENT: difference.kind is Kind.MISSING and topic in FROM_TRACES and since is not None and record["occurred_at"] < since,
         Cause.LABEL_BEFORE_TASK: task in facts.early_tasks,
-        Cause.FOLLOWS: _follows(topic, task, difference, facts),
+        Cause.FOLLOWS: _follows(topic, task, str(record.get("series_id")), difference, facts),
         Cause.COMPACTED: topic in facts.compacted,
         Cause.ARRIVAL_ORDER: topic in ORDERED and _hangs_on_order(topic, difference, real, rebuilt, facts),
     }
     return next((cause for cause, holds in known.items() if holds), Cause.UNEXPLAINED)
 
 
-def _follows(topic: str, task: str, difference: Difference, facts: Facts) -> bool:
+def _follows(topic: str, task: str, series_id: str, difference: Difference, facts: Facts) -> bool:
     source = topic.removesuffix(".dead-letters")
     return (
         (topic != "review-queue" and task in facts.differing.get("review-queue", ()))
-        or (topic == "agreement" and difference.subject in facts.differing.get("agreement-units", ()))
+        or (topic == "agreement" and series_id in facts.differing.get("agreement-units", ()))
         or (source != topic and difference.subject in facts.differing.get(source, ()))
     )
 

@@ -130,6 +130,8 @@ class EventComparison:
                 compared.differences.append(Difference(Kind.MISSING, said.identity, said.subject, None, said.place))
         left = (real for reals in by_identity.values() for real in reals)
         compared.differences += [Difference(Kind.UNEXPECTED, real.identity, real.subject, real.place) for real in left]
+        differing = {difference.subject for difference in compared.differences}
+        compared.half_known = {real.subject for real in self._real.values() if real.met and real.subject in differing}
         return compared
 
 

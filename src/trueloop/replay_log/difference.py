@@ -84,6 +84,7 @@ class Compared:
         before_cut: Things about what came before the moment from which the log is rebuilt.
         differences: What differs.
         left_out: Why the topic was not compared, None when it was.
+        half_known: Subjects of differences of which both sides say something else alike.
     """
 
     name: str
@@ -96,11 +97,18 @@ class Compared:
     before_cut: int = 0
     differences: list[Difference] = field(default_factory=list)
     left_out: str | None = None
+    half_known: set[str] = field(default_factory=set)
 
     @property
     def is_identical(self) -> bool:
         """Return whether everything was compared and nothing differs."""
         return self.left_out is None and not self.differences
+
+    def take_in(self, other: "Compared") -> None:
+        """Add what came of comparing another part of the same."""
+        for name in ("real", "rebuilt", "identical", "repeated", "superseded", "in_flight", "before_cut"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.differences += other.differences
 
     def of_kind(self, kind: Kind) -> int:
         """Return the number of differences of a kind."""
