@@ -1,7 +1,6 @@
 """The shadow namespace: topics that a rebuild writes, which no worker, trainer or service reads."""
 
 import secrets
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -11,14 +10,13 @@ from typing import Self
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from trueloop.adapters.kafka import TIMEOUT_S, client_config, physical_name
+from trueloop.adapters.kafka import TIMEOUT_S, client_config
 from trueloop.adapters.kafka_admin import ensure_topics
 from trueloop.config import Settings
 from trueloop.errors import ConfigurationError, UnavailableError
 from trueloop.topics import PhysicalTopic
 
 MARK = "shadow-"
-RETRY_S = 0.1
 
 
 class Shadow:
@@ -30,7 +28,6 @@ class Shadow:
         kafka = settings.kafka.model_copy(update={"topic_prefix": settings.kafka.topic_prefix + self.name})
         self.settings = settings.model_copy(update={"kafka": kafka})
         self._keep = keep
-        self._asked: set[str] = set()
 
     def create(self, topics: Iterable[PhysicalTopic]) -> None:
         """Create topics. Raises UnavailableError when the broker does not.
@@ -45,7 +42,7 @@ class Shadow:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if not self._keep:
-            _delete(self.settings.kafka.topic_prefix, self.settings, self._asked)
+            _delete(self.settings.kafka.topic_prefix, self.settings)
 
 
 def drop(settings: Settings, name: str) -> int:
@@ -61,25 +58,13 @@ def drop(settings: Settings, name: str) -> int:
     return deleted
 
 
-def _delete(prefix: str, settings: Settings, asked: Iterable[str] = ()) -> int:
-    """Delete the topics with a prefix, and those that the broker was asked to create and may not show yet; return their number."""
+def _delete(prefix: str, settings: Settings) -> int:
     admin = AdminClient(client_config(settings.kafka))
-    deadline, deleted = time.monotonic() + TIMEOUT_S, set(asked)
     try:
-        left = deleted | _named(admin, prefix)
-        while left and time.monotonic() < deadline:
-            deleted |= left
-            for answer in admin.delete_topics(sorted(left), operation_timeout=TIMEOUT_S).values():
-                error = answer.exception(TIMEOUT_S)
-                # Not there: never made, or removed already.
-                if error is not None and not (isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
-                    raise error
-            left = _named(admin, prefix)
-            time.sleep(RETRY_S if left else 0.0)
+        names = [name for name in admin.list_topics(timeout=TIMEOUT_S).topics if name.startswith(prefix)]
+        for deleted in admin.delete_topics(names, operation_timeout=TIMEOUT_S).values() if names else ():
+            deleted.result(TIMEOUT_S)
     except KafkaException as error:
-        raise UnavailableError(f"topics {prefix}* were not removed: {error.args[0].str()}; run `trueloop replay-log --drop` with their name") from None
-    return len(deleted)
-
-
-def _named(admin: AdminClient, prefix: str) -> set[str]:
-    return {name for name in admin.list_topics(timeout=TIMEOUT_S).topics if name.startswith(prefix)}
+        if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:  # somebody else removed it just now
+            raise UnavailableError(f"topics {prefix}* were not removed: {error.args[0].str()}; run `trueloop replay-log --drop` with their name") from None
+    return len(names)
