@@ -24,11 +24,22 @@ from trueloop.adapters.registry import connect as connect_registry
 from trueloop.codec import Codec
 from trueloop.config import ClickHouseSettings, KafkaSettings, RegistrySettings, Settings
 from trueloop.embedded.runtime import EmbeddedRuntime
+from trueloop.events import Event
 
 ROOT = Path(__file__).parents[2]
 WORKER = "from trueloop.config import load_settings; from trueloop.streams.sink import run; run(load_settings())"
 SMALL_BATCHES = "from trueloop.adapters.clickhouse import pending, sink; pending.MAX_AGE_S, pending.MAX_ROWS, sink.FETCH_RECORDS = 0.02, 100, 100; "
 """Put before `WORKER`: many inserts, so that a kill meets all of their parts."""
+PUBLISH = """
+import sys
+from {module} import {name}
+from trueloop.adapters.kafka import Publisher
+from trueloop.adapters.registry import connect
+from trueloop.config import load_settings
+settings = load_settings()
+event = {name}.model_validate_json(sys.stdin.read())
+Publisher(settings.kafka, connect(settings.registry)).publish(event.model_copy(update={{"event_id": f"outside-{{number}}"}}) for number in range({count}))
+"""
 
 
 def until(condition: Callable[[], bool], what: str, deadline_s: float = 40.0) -> None:
@@ -73,18 +84,25 @@ class House:
         """Start the sink; `before` is Python that it runs first."""
         ready = self.settings.state_dir / "ready"
         ready.unlink(missing_ok=True)
-        environment = os.environ | {
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-c", before + WORKER], cwd=ROOT, env=self._environment(), stderr=log)
+        return self.process
+
+    def publish_from_outside(self, event: Event, count: int) -> None:
+        """Publish an event `count` times, under ids of their own, from a process whose memory is not that of the test."""
+        program = PUBLISH.format(module=type(event).__module__, name=type(event).__name__, count=count)
+        subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=self._environment(), input=event.model_dump_json(), text=True, check=True)
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {
             "TRUELOOP_STATE_DIR": str(self.settings.state_dir),
             "TRUELOOP_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "TRUELOOP_KAFKA__TOPIC_PREFIX": self.kafka.topic_prefix,
             "TRUELOOP_REGISTRY__URL": self.settings.registry.url,
             "TRUELOOP_CLICKHOUSE__URL": self.settings.clickhouse.url,
             "TRUELOOP_CLICKHOUSE__EMBEDDED": "true",
-            "TRUELOOP_READY_FILE": str(ready),
+            "TRUELOOP_READY_FILE": str(self.settings.state_dir / "ready"),
         }
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-c", before + WORKER], cwd=ROOT, env=environment, stderr=log)
-        return self.process
 
     def start(self, before: str = "") -> None:
         process = self.spawn(before)

@@ -27,6 +27,8 @@ CONSUMER = "sink"
 FETCH_RECORDS = 5_000
 FETCH_BYTES = 16 * 1024**2
 """Records that are taken from the client at a time, and about how many bytes, judged by the records before."""
+FIRST_RECORD_BYTES = 1024**2
+"""What a record is taken for before the first was seen: after a long absence the client's queue is full at once."""
 POLL_S = 0.1
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 5.0
@@ -67,7 +69,7 @@ class Sink(Standing):
         self.assigned: set[Partition] = set()
         self._misplaced = False
         self._stop = threading.Event()
-        self._mean_bytes = 1.0
+        self._mean_bytes = float(FIRST_RECORD_BYTES)
         self.counters: Counter[str] = Counter()
         self.metrics = RecordMetrics()
         self._expired: Counter[str] = Counter()
