@@ -6,12 +6,16 @@ import inspect
 from collections import defaultdict, deque
 from collections.abc import Callable
 from importlib.metadata import version
+from itertools import islice
 from typing import Any
 
 import aiokafka
 import faust
 import pytest
-from aiokafka.structs import ConsumerRecord
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.serializers.schemas import Schema
 from faust.stores.memory import Store
@@ -29,6 +33,7 @@ from trueloop.adapters.faust_batch.assignor import SoleAssignor
 from trueloop.adapters.faust_batch.batch import MAX_BUFFERED_BYTES, Batch, split
 from trueloop.adapters.faust_batch.consumer import BatchConsumer, PromptConsumerThread
 from trueloop.adapters.faust_batch.credentials import broker_options
+from trueloop.adapters.faust_batch.fetched_records import FetchedRecords
 from trueloop.adapters.faust_batch.table import PartitionedStore
 from trueloop.config import KafkaSettings
 from trueloop.errors import ConfigurationError
@@ -36,6 +41,9 @@ from trueloop.errors import ConfigurationError
 VERSIONS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
 OVERRIDDEN: dict[str, tuple[Callable[..., Any], str]] = {
     "AIOKafkaConsumer._to_message": (AIOKafkaConsumer._to_message, "7c24f6511b2fcef7"),
+    "PartitionRecords": (PartitionRecords, "94aa0da0dbec8d1b"),
+    "FetchResult.getall": (FetchResult.getall, "3e717e30de5068d5"),
+    "Fetcher._proc_fetch_request": (Fetcher._proc_fetch_request, "59bf948fff47eed5"),
     "Consumer.getmany": (Consumer.getmany, "4b168d84882a70d6"),
     "Consumer._wait_next_records": (Consumer._wait_next_records, "6218e1969a636b3f"),
     "Consumer._drain_messages": (Consumer._drain_messages, "44a2500309e83c63"),
@@ -101,6 +109,7 @@ PAIRS = [
     (PartitionedStore, Store),
     (StateTable, faust.Table),
     (SoleAssignor, PartitionAssignor),
+    (FetchedRecords, PartitionRecords),
     (BatchApp, faust.App),
 ]
 
@@ -108,7 +117,7 @@ PAIRS = [
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
 def test_every_override_still_overrides_something(ours: type, theirs: type) -> None:
     own_additions = {
-        "partition", "put", "recover", "_fetch_and_deliver", "_until_suspended", "_deliver_changelog", "_deliver_batches", "_to_batch_message", "_room_for",
+        "partition", "put", "recover", "_fetch_and_deliver", "_until_suspended", "_deliver_changelog", "_deliver_batches", "_message", "_room_for",
         "lags", "_completed_to", "ends", "unread", "adopt", "kept", "planned", "commit_offsets",
     }  # fmt: skip
     defined = {name for name, member in vars(ours).items() if inspect.isfunction(member) or isinstance(member, property)} - own_additions
@@ -119,6 +128,27 @@ def test_every_override_still_overrides_something(ours: type, theirs: type) -> N
 
 def record(offset: int, size: int = 10) -> ConsumerRecord[bytes, bytes]:
     return ConsumerRecord("t", 0, offset, 1000, 0, b"k", b"v" * (size - 1), None, 1, size - 1, ())
+
+
+def test_fetched_records_are_those_of_aiokafka_without_the_copy() -> None:
+    builder = DefaultRecordBatchBuilder(magic=2, compression_type=3, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1, batch_size=10**6)
+    for offset in range(50):
+        builder.append(offset, 1000 + offset, b"key-%d" % offset if offset % 5 else None, b"v" * offset if offset % 7 else None, [("name", b"value")])
+    fetch = bytes(builder.build())
+
+    def read(kind: type[PartitionRecords], first: int) -> tuple[list[Any], int]:
+        found = kind(TopicPartition("t", 0), MemoryRecords(fetch), [], first, None, None, True, 0)
+        some = [next(found), *islice(found, 9)]
+        return [*some, *found], found.next_fetch_offset
+
+    fields = ("offset", "timestamp", "timestamp_type", "key", "value")
+    (ours, our_next), (theirs, their_next) = read(FetchedRecords, 20), read(PartitionRecords, 20)
+    assert [[*(getattr(each, name) for name in fields), *each.headers] for each in ours] == [
+        [*(getattr(each, name) for name in fields), *each.headers] for each in theirs
+    ]
+    assert our_next == their_next == 50
+    assert [each.offset for each in ours] == list(range(20, 50))
+    assert not any(isinstance(each, ConsumerRecord) for each in ours)
 
 
 def test_a_fetch_is_split_by_bytes_and_nothing_is_lost() -> None:

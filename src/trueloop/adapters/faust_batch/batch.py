@@ -15,7 +15,7 @@ MAX_BUFFERED_BYTES = 64 * 1024 * 1024
 
 
 class RawRecord(Protocol):
-    """A record as it was read (aiokafka's ConsumerRecord, which is not copied)."""
+    """A record as aiokafka parsed it."""
 
     key: bytes | None
     value: bytes | None

@@ -9,6 +9,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from trueloop.adapters.faust_batch.batch import MAX_BUFFERED_BYTES, Batch, RawRecord, split
+from trueloop.adapters.faust_batch.fetched_records import use_fetched_records
 
 _FETCH_TIMEOUT_S = 1.0
 """How long a fetch may wait for records; it bounds how late a fetch notices that the consumer stops."""
@@ -23,6 +24,7 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Faust's thread around the aiokafka consumer, with fetches that do not hold up what comes after them."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        use_fetched_records()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _BROKER_WAIT_MS  # Faust has no setting for it; read when the consumer starts
         return consumer
@@ -136,7 +138,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         fresh = [record for record in records if expected is None or record.offset >= expected]
         if fresh:
             self.app.tables.table_of(tp.topic).recover(tp.partition, fresh)
-            await self.callback(self._to_message(tp, fresh[-1]))
+            await self.callback(self._message(tp, fresh[-1].offset, fresh[-1], None))
             self._read_offset[tp] = fresh[-1].offset
 
     async def _deliver_batches(self, tp: TP, records: Sequence[RawRecord]) -> None:
@@ -149,7 +151,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             await self._room_for(batch)
             self._outstanding[tp].append(batch)
             self._read_offset[tp] = batch.next_offset
-            await self.callback(self._to_batch_message(tp, batch))
+            await self.callback(self._message(tp, batch.first_offset, batch.records[-1], batch))
 
     async def _room_for(self, batch: Batch) -> None:
         """Wait until a batch fits into the bytes that may be buffered. One that is larger than all of them waits until it is alone."""
@@ -159,18 +161,18 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             self._freed.clear()
             await self._freed.wait()
 
-    def _to_batch_message(self, tp: TP, batch: Batch) -> ConsumerMessage:
-        last = batch.records[-1]
+    def _message(self, tp: TP, offset: int, last: RawRecord, value: Batch | None) -> ConsumerMessage:
+        """Return what Faust passes on: a batch, or the news that a changelog was read up to an offset."""
         # No headers: Faust would obey those that ask for a reply, and anyone may have written them.
         return ConsumerMessage(
-            batch.topic,
-            batch.partition,
-            batch.first_offset,
+            tp.topic,
+            tp.partition,
+            offset,
             last.timestamp / 1000.0,
             last.timestamp_type,
             None,
             None,
-            batch,
+            value,
             None,
             0,
             0,
