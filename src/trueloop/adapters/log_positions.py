@@ -15,11 +15,11 @@ from trueloop.errors import UnavailableError
 Partition = tuple[str, int]
 """A topic, as the registry names it, and one of its partitions."""
 RETRY_S = 0.1
-REQUEST_S = 5.0
-"""After this a broker is taken for gone, and the next one is asked."""
+REQUEST_S = 2.0
+"""After this a broker is taken for gone, and a new client asks who leads now. librdkafka would ask the lost one until it is back."""
 _PASSING = frozenset({
     KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError._TIMED_OUT, KafkaError._TRANSPORT,
+    KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._NOENT,
 })  # fmt: skip
 """A partition that was made just now has no leader for a moment, and neither has one whose leader was lost."""
 
@@ -93,18 +93,19 @@ class LogPositions:
         deadline = time.monotonic() + TIMEOUT_S
         while asked:
             failed: dict[TopicPartition, str] = {}
+            until = time.monotonic() + 1.5 * REQUEST_S  # a request whose broker is lost in the middle may never be answered, whatever its timeout
             for place, answer in self._admin.list_offsets(asked, request_timeout=REQUEST_S).items():
                 try:
-                    found[place.topic.removeprefix(self._kafka.topic_prefix), place.partition] = int(answer.result(2 * REQUEST_S).offset)
+                    offset = answer.result(max(until - time.monotonic(), 0.0)).offset
+                    found[place.topic.removeprefix(self._kafka.topic_prefix), place.partition] = int(offset)
                 except TimeoutError:
-                    failed[place] = f"no answer within {2 * REQUEST_S:g} s"
+                    failed[place] = f"no answer within {1.5 * REQUEST_S:g} s"
                 except KafkaException as error:
                     failed[place] = error.args[0].str()
                     if error.args[0].code() not in _PASSING:
                         deadline = 0.0
             asked = dict.fromkeys(failed, spec)
             if asked:
-                # A client that knows an outdated leader may go on asking it for ever, or never be answered. A new client asks who leads.
                 self._connected = None
                 if time.monotonic() > deadline:
                     place, reason = next(iter(failed.items()))
