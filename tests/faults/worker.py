@@ -4,7 +4,7 @@ streams --die outputs-half | outputs-state | state-commit | complete-commit   --
 sink    --die during-insert | insert-commit | letters-insert
 streams --delivery-timeout S   gives up deliveries after S seconds instead of a minute
 sink    --away FILE            ClickHouse does not answer while FILE is there
-sink    --lose-answers N       the first N inserts succeed, and ClickHouse is said not to have answered
+sink    --lose-answers N       N inserts succeed, and ClickHouse is said not to have answered; so they are tried again
 """
 
 import argparse
@@ -133,13 +133,14 @@ def clickhouse_away(file: Path) -> None:
 
 
 def lost_answers(count: int) -> None:
-    """Insert, and say that it is not known whether."""
-    left = count
+    """Insert, and say that it is not known whether; what is tried again is answered."""
+    left, again = count, False
 
     def around(insert: Callable[[], None]) -> None:
-        nonlocal left
+        nonlocal left, again
         insert()
-        if left > 0:
+        again = not again and left > 0
+        if again:
             left -= 1
             raise UnavailableError("the answer to an insert was lost: the test says so")
 
