@@ -47,7 +47,7 @@ PLAN = (
         begins_anywhere=True,
     ),
     Part("agreement", (topics.AGREEMENT,), rebuilt_when_cut=(topics.AGREEMENT_UNITS,)),
-    Part("reviewers", (topics.REVIEWERS,)),
+    Part("reviewers", (topics.REVIEWERS, topics.TRUTHS)),
     Part("drift", (topics.DRIFT,)),
     # These two decide. Their decisions go to the rebuild's own topics, which nobody carries out: trainers and services read the real ones.
     Part("trigger", (topics.DATASET_VERSIONS, topics.TRAINING_REQUESTS)),
@@ -92,10 +92,15 @@ RULES: dict[Topic, Rule] = {
     topics.CALIBRATION: Rule(lambda record: str(record["item_id"])),
     topics.DRIFT_OBSERVATIONS: Rule(lambda record: str(record["series_id"]), Kept.ITEMS),
     topics.AGREEMENT_UNITS: Rule(lambda record: str(record["task_id"])),
-    topics.PREFERENCE_PAIRS: Rule(lambda record: str(record["task_id"])),
+    # A pair is said as soon as its labels are there, and again when their truth differs: which of the two is read first decides what lies between.
+    topics.PREFERENCE_PAIRS: Rule(
+        lambda record: str(record["pair_id"]), Kept.LAST_WORD, frozenset({"event_id", "occurred_at", "revises", "replaced_weight", "p_correct"})
+    ),
     # Told anew with every batch, at the wall clock's time.
     topics.AGREEMENT: Rule(_window, Kept.LAST_WORD, frozenset({"occurred_at"})),
     topics.REVIEWERS: Rule(lambda record: f"{record['application']}/{record['reviewer_id']}", Kept.LAST_WORD, frozenset({"occurred_at"})),
+    # When a task was told of last decides by which fit and by what weights its truth was judged, and so its id.
+    topics.TRUTHS: Rule(lambda record: str(record["task_id"]), Kept.LAST_WORD, frozenset({"event_id", "labels", "units", "adjudicate"})),
     topics.DRIFT: Rule(lambda record: str(record["series_id"])),
     # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).
     topics.DATASET_VERSIONS: Rule(lambda record: f"{record['name']}@{record['version']}", without=frozenset({"agreement"})),

@@ -186,6 +186,17 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
             {"dimension": "accuracy", "alpha": 1.0, "beta": 1.0},
         ],
     },
+    ev.ItemTruth: _RUBRIC
+    | {
+        "task_id": "task-1",
+        "labels": [{"label_id": "label-1", "reviewer_id": "reviewer-1", "weight": 0.5}],
+        "units": [
+            {"dimension": "overall", "candidate_id": None, "categories": [-1, 0, 1], "probabilities": [0.0625, 0.875, 0.0625], "mean": None, "n_labels": 1},
+            {"dimension": "tone", "candidate_id": "candidate-a", "categories": [-2, 4], "probabilities": [0.25, 0.75], "mean": 2.5, "n_labels": 1},
+            {"dimension": "tone", "candidate_id": "candidate-b", "categories": [], "probabilities": [], "mean": None, "n_labels": 0},
+        ],
+        "adjudicate": True,
+    },
     ev.DriftObservations: {
         "series_id": "drift-1",
         "metric": "score:judge",
@@ -220,6 +231,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "prompt_hash": "prompt-1",
         "split": ev.Split.TRAIN,
         "trainable": True,
+        "replaced_weight": 0.75,
         "withdrawn": True,
         "margin": 0.5,
         "p_correct": 0.96875,
@@ -377,7 +389,8 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
 
 _KEYS = {
     ev.Trace: "trace_id", ev.ReviewTask: "task_id", ev.Label: "task_id", ev.Appeal: "trace_id", ev.GoldAnswer: "task_id",
-    ev.AgreementUnits: "series_id", ev.AgreementEstimate: "series_id", ev.ReviewerQuality: "reviewer_id", ev.DriftObservations: "series_id",
+    ev.AgreementUnits: "series_id", ev.AgreementEstimate: "series_id", ev.ReviewerQuality: "reviewer_id", ev.ItemTruth: "task_id",
+    ev.DriftObservations: "series_id",
     ev.DriftSignal: "series_id", ev.PreferencePair: "pair_id", ev.CalibrationItem: "item_id", ev.DatasetVersion: "name",
     ev.TrainingRequest: "job_id", ev.TrainingResult: "job_id", ev.Evaluation: "candidate", ev.GateDecision: "candidate",
     ev.Release: "application", ev.RubricPublished: "rubric_id", ev.PolicyPublished: "policy_id", ev.Erasure: "subject_id",

@@ -14,6 +14,7 @@ from trueloop.events.gate import DimensionVerdict, GateDecision, GateReason, Ver
 from trueloop.events.gold import GoldAnswer
 from trueloop.events.governance import Erasure, PolicyPublished, RubricPublished
 from trueloop.events.identity import derive_id, permutation, unit_interval
+from trueloop.events.item_truth import ItemTruth, StandingVoice, UnitTruth
 from trueloop.events.judgement import Critique, Preference, Rating, Rewrite, Severity, SpanMark
 from trueloop.events.label import Label
 from trueloop.events.preference_pair import DimensionOutcome, PairSource, PreferencePair
@@ -28,8 +29,8 @@ __all__ = [
     "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent",
     "Critique", "DatasetKind", "DatasetVersion", "DimensionAgreement", "DimensionOutcome", "DimensionReliability", "DimensionVerdict",
     "DriftObservations", "DriftSignal", "DriftState", "Erasure", "Evaluation", "Event", "GateDecision", "GateReason", "GoldAnswer",
-    "JobStatus", "Label", "Message", "PairSource", "PairedScores", "PolicyPublished", "Preference", "PreferencePair", "Rating",
+    "ItemTruth", "JobStatus", "Label", "Message", "PairSource", "PairedScores", "PolicyPublished", "Preference", "PreferencePair", "Rating",
     "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewTask", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role",
-    "RubricPublished", "SamplingReason", "Severity", "SpanMark", "Split", "Trace", "TrainingRequest", "TrainingResult",
-    "TriggerReason", "Undefined", "UnitCounts", "Verdict", "WorstItem", "derive_id", "permutation", "prompt_hash", "unit_interval",
+    "RubricPublished", "SamplingReason", "Severity", "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult",
+    "TriggerReason", "Undefined", "UnitCounts", "UnitTruth", "Verdict", "WorstItem", "derive_id", "permutation", "prompt_hash", "unit_interval",
 ]  # fmt: skip

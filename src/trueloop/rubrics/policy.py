@@ -102,6 +102,9 @@ class Reviewers(_Document):
     watch_weight: Share = Field(default=0.5, description="What the votes of a reviewer under watch count.")
     route_above: Share = Field(default=0.8, description="Lower bound of the reliability from which a reviewer is asked first about a dimension.")
     adjudicate_below: Share = Field(default=0.8, description="A task whose likeliest truth is less probable than this goes to an adjudicator.")
+    truth_step: Share = Field(
+        default=0.05, description="Probability that has to move before a task's truth is told anew, when only what is thought of its reviewers has changed."
+    )
     min_seconds: float = Field(default=2.0, ge=0, description="Time that the shortest honest judgement takes.")
     max_fast_share: Share = Field(default=0.2, description="Share of too fast judgements that is allowed.")
     position_margin: Share = Field(default=0.1, description="Preference of a place, over its share, that is not worth a look.")
@@ -116,10 +119,11 @@ class Pairs(_Document):
 
     min_margin: Share = Field(default=0.0)
     max_pairs_per_task: int = Field(default=3, ge=1, le=100, description="The widest margins are kept, so that one task cannot dominate.")
+    revise_above: Share = Field(default=0.1, description="A pair whose `p_correct` alone has moved is revised when it moved by more than this.")
 
 
 class Training(_Document):
-    """A job starts when `min_new_pairs` came since the last dataset, none is running and `cooldown_minutes` passed.
+    """A job starts when pairs with a sum of weights of `min_new_pairs` came since the last dataset, none is running and `cooldown_minutes` passed.
 
     It starts from what serves (`release`), or from the newest candidate that lost on no dimension (`candidate`).
     """
