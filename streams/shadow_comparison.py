@@ -63,7 +63,7 @@ class Scope:
         """Return whether a record of the log that was not rebuilt is about what came before."""
         if self.since is None:
             return False
-        if topic in (topics.REVIEW_QUEUE, topics.CALIBRATION):
+        if topic in (topics.REVIEW_QUEUE, topics.REVIEWED_TRACES, topics.CALIBRATION):
             return bool(record["occurred_at"] < self.since)
         if topic in (topics.AGREEMENT_UNITS, topics.PREFERENCE_PAIRS):
             return record["task_id"] not in self.tasks

@@ -33,6 +33,7 @@ SINK = ("worker", "sink")
 GROUPS = {
     "sampling": ("traces",), "collection": ("review-queue", "labels", "labels.retry", "truths"),
     "agreement": ("agreement-units",), "drift": ("drift-observations",),
+    "estimates": ("reviewed-traces", "truths", "drift-observations"),
     "reviewers": ("review-queue", "labels", "labels.retry", "gold"),
     "trigger": ("preference-pairs", "agreement", "releases", "gates", "training-results"), "gating": ("evaluations", "releases"),
 }  # fmt: skip

@@ -72,6 +72,20 @@ class Drift(_Document):
     slices: tuple[str, ...] = ()
 
 
+class Estimates(_Document):
+    """Quality is estimated over the newest `window_panes` panes of `pane_hours`, by the time of the traces.
+
+    Where `judge` names a score for a dimension, what it says of all traces helps, if it goes along with the labels. In a slice it can only where
+    the slice is one of `drift.slices` too, for there its scores are summed.
+    """
+
+    judge: dict[Name, str] = Field(default_factory=dict, description="Dimension -> name of the score that judges it.")
+    slices: tuple[str, ...] = Field(default=(), description="Slices that are estimated apart, beside 'all'.")
+    pane_hours: float = Field(default=24.0, gt=0)
+    window_panes: int = Field(default=28, ge=1, le=10_000)
+    keep_days: float = Field(default=90.0, gt=0, le=3650, description="A trace that is older than the application's newest by this is forgotten.")
+
+
 class Onboarding(_Document):
     """A new reviewer answers `items` gold items first, and works when at least `pass_at` of them are right."""
 
@@ -174,9 +188,17 @@ class Policy(_Document):
     agreement: Agreement = Agreement()
     drift: Drift = Drift()
     reviewers: Reviewers = Reviewers()
+    estimates: Estimates = Estimates()
     pairs: Pairs = Pairs()
     training: Training = Training()
     gate: Gate
+
+    @model_validator(mode="after")
+    def _judged_where_it_is_summed(self) -> "Policy":
+        missing = [name for name in self.estimates.slices if name not in self.drift.slices]
+        if self.estimates.judge and missing:
+            raise ValueError(f"estimates.slices names {missing}, which drift.slices lacks: a judge's scores are summed by those; add them there")
+        return self
 
     @model_validator(mode="after")
     def _gated_once(self) -> "Policy":
