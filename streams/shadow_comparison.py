@@ -222,8 +222,8 @@ def _give(take: Callable[..., None], rule: Rule, record: Record, place: Place, *
     if rule.kept is Kept.ITEMS:
         take(record, place, **more)
     else:
-        identity = rule.subject(record) if "event_id" in rule.without else f"{record['application']}/{record['event_id']}"
-        take(Said(identity, rule.subject(record), content_of(record, rule.without), place), **more)
+        identity = rule.subject(record) if "event_id" in rule.without else record["event_id"]
+        take(Said(f"{record['application']}/{identity}", rule.subject(record), content_of(record, rule.without), place), **more)
 
 
 def _refusal(record: PastRecord, place: Place, consumer: str, *, by_place: bool) -> Said | None:

@@ -72,7 +72,8 @@ def population_moments(units: Sequence[LabelledUnit], judged: JudgedTotals) -> S
     >>> moments == sample_moments([1.0, 0.0, None, None], [0.5] * 4, [0.75, 0.25, 0.5, 0.5])
     True
     """
-    own = sample_moments(*([unit[place] for unit in units] for place in range(4)))
+    values, probabilities = [unit.value for unit in units], [unit.probability for unit in units]
+    own = sample_moments(values, probabilities, [unit.prediction for unit in units], [unit.cluster for unit in units])
     scored = [unit.prediction for unit in units if unit.prediction is not None]
     rest = judged - JudgedTotals.of(scored)
     if rest.n <= 0:
