@@ -47,6 +47,7 @@ POLICY = Policy.model_validate(
         "sampling": {"form": "RATING", "rate": 0.6, "strata": [{"slice": "locale", "value": "de", "rate": 1.0}], "labels_needed": 2, "due_minutes": 60},
         "agreement": {"pane_minutes": 60, "window_panes": 24, "slices": ["locale"]},
         "drift": {"reference_size": 40, "slices": ["locale"]},
+        "estimates": {"judge": {"tone": "judge"}, "slices": ["locale"]},
         "training": {"method": "dpo", "min_new_pairs": 30},
         "gate": {"min_items": 10, "dimensions": [{"dimension": "tone", "evaluator": "check:test"}]},
     }
@@ -185,7 +186,8 @@ def test_the_rebuild_is_identical_and_changes_nothing(runtime: EmbeddedRuntime, 
     assert report["review-queue"]["identical"] == len(tasks) > N_TRACES / 2
     assert report["traces.dead-letters"]["identical"] == N_BAD
     assert report["labels.dead-letters"]["identical"] == len(tasks[::20]) + 1
-    for name in ("calibration", "agreement-units", "agreement", "preference-pairs", "drift-observations", "drift", "dataset-versions", "gates"):
+    derived = ("calibration", "agreement-units", "agreement", "preference-pairs", "drift-observations", "drift", "dataset-versions", "gates")
+    for name in (*derived, "reviewers", "truths", "reviewed-traces", "estimates"):
         assert report[name]["identical"] > 0, name
     assert report["training-requests"]["identical"] == 1
     assert report["releases"]["identical"] == 1
