@@ -140,6 +140,8 @@ class PanelTruths:
             governed_at: The policy in force at a moment.
             rubric_of: The rubric of an id and version.
         """
+        # First, because a worker that starts anew has every task that it ever heard of here.
+        self._prune()
         before, self._panel = self._panel, panel
         others = sorted(self._affected(before) - set(touched))
         for task_id in (*touched, *others):
@@ -151,7 +153,6 @@ class PanelTruths:
             if told is None or (truth != told if task_id in touched else _is_news(truth, told, governed.policy.reviewers.truth_step)):
                 self._told[task_id] = truth
                 yield truth
-        self._prune()
 
     def _affected(self, before: Panel) -> set[str]:
         """Return the tasks whose fit has changed, or the weight of one of whose reviewers."""
