@@ -124,12 +124,7 @@ class PanelTruths:
             self._tasks[task_id] = task
 
     def changed(
-        self,
-        application: str,
-        touched: Collection[str],
-        panel: Panel,
-        governed_at: Callable[[datetime], InForce | None],
-        rubric_of: Callable[..., Rubric | None],
+        self, application: str, touched: Collection[str], panel: Panel, *, governed_at: Callable[[datetime], InForce | None], rubric_of: RubricOf
     ) -> Iterator[ItemTruth]:
         """Yield what has to be told, those that were touched first, the others in the order of their ids.
 
