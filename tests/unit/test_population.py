@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from tests.processors.scenario import policy
 from trueloop.estimates import aipw_of, hajek, sample_moments
-from trueloop.estimates.population import JudgedTotals, LabelledUnit, population_moments
+from trueloop.estimates.population import JudgedTotals, LabelledSums, LabelledUnit
 from trueloop.estimates.quality import quality_fields
 from trueloop.events import EstimateMethod, JudgeFallback
 
@@ -23,7 +23,7 @@ ROWS = st.lists(
 def test_it_is_the_moments_of_all_columns(rows):
     """Labelled units in clusters; each of the others is one of its own."""
     labelled = [LabelledUnit(value, p, score, cluster) for value, p, score, cluster in rows if value is not None]
-    found = population_moments(labelled, JudgedTotals.of([score for _, _, score, _ in rows]))
+    found = LabelledSums(labelled).moments(JudgedTotals.of([score for _, _, score, _ in rows]))
     clusters = [cluster if value is not None else None for value, _, _, cluster in rows]
     expected = sample_moments([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], clusters)
     assert (found.n_units, found.n_labels, found.n_clusters) == (expected.n_units, expected.n_labels, expected.n_clusters)
@@ -38,11 +38,22 @@ def test_sums_merge_and_can_be_taken_back(one, other):
     assert both - JudgedTotals.of(other) == JudgedTotals.of(one)
 
 
+UNITS = st.builds(LabelledUnit, st.floats(0, 1), st.floats(1e-4, 1), st.none() | st.floats(0, 1), st.none() | st.sampled_from("abc"))
+
+
+@given(st.lists(UNITS, max_size=12), st.lists(UNITS, max_size=12), st.randoms(use_true_random=False))
+def test_labelled_units_can_be_taken_back_in_any_order(kept, gone, rng):
+    sums = LabelledSums(rng.sample([*kept, *gone], len(kept) + len(gone)))
+    for unit in rng.sample(gone, len(gone)):
+        sums.add(unit, -1)
+    assert sums.moments(JudgedTotals()) == LabelledSums(kept).moments(JudgedTotals())
+
+
 def test_sums_that_are_behind_the_labels_do_no_harm():
     units = [LabelledUnit(float(place % 2), 0.5, place / 10, None) for place in range(10)]
-    alone = population_moments(units, JudgedTotals())
-    assert population_moments(units, JudgedTotals.of([0.5] * 3)) == alone
-    odd = aipw_of(population_moments(units, JudgedTotals.of([0.0] * 11)), scale=(0, 1))
+    alone = LabelledSums(units).moments(JudgedTotals())
+    assert LabelledSums(units).moments(JudgedTotals.of([0.5] * 3)) == alone
+    odd = aipw_of(LabelledSums(units).moments(JudgedTotals.of([0.0] * 11)), scale=(0, 1))
     assert odd.value is not None
     assert 0.0 <= odd.ci_low <= odd.value <= odd.ci_high <= 1.0
 

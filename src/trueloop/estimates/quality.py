@@ -8,14 +8,14 @@ from trueloop.estimates.calibration import calibration_in_the_large_of, calibrat
 from trueloop.estimates.estimate import Estimate
 from trueloop.estimates.paired_labels import PairedLabels
 from trueloop.estimates.pearson import pearson_correlation_of
-from trueloop.estimates.population import JudgedTotals, LabelledUnit, population_moments
+from trueloop.estimates.population import JudgedTotals, LabelledSums, LabelledUnit
 from trueloop.estimates.prediction_powered import prediction_powered_mean_of
 from trueloop.events.quality_estimate import EstimateMethod, JudgeFallback, NoEstimate
 
 SCALE = (0.0, 1.0)
 
 
-def quality_fields(units: Sequence[LabelledUnit], judged: JudgedTotals, judge: str | None) -> dict[str, Any]:
+def quality_fields(units: Sequence[LabelledUnit], judged: JudgedTotals, judge: str | None, *, sums: LabelledSums | None = None) -> dict[str, Any]:
     """Return the numbers of a `QualityEstimate`. What the data do not define is None.
 
     `value` is PPI++ where the judge earned it, else Hajek's estimate of the labels only, and `fallback` says why. The same units in another order
@@ -25,8 +25,9 @@ def quality_fields(units: Sequence[LabelledUnit], judged: JudgedTotals, judge: s
         units: The labelled traces, with the quality in [0, 1] as their value.
         judged: The judge's sums over all traces, the labelled ones among them.
         judge: Name of the judge; None without one.
+        sums: Those of the units, where they are kept. Then the units themselves are looked at only to compare them with the judge.
     """
-    moments = population_moments(units, judged)
+    moments = (LabelledSums(units) if sums is None else sums).moments(judged)
     found = prediction_powered_mean_of(moments, scale=SCALE)
     fields = {
         "n_labelled": found.n,

@@ -8,8 +8,9 @@ Three streams meet here, and each brings what only it has:
 * `truths` tell what its labels come to, by the weights of the reviewers. An event carries everything that is said of a task, and the newest one
   counts, so late, edited and retracted labels replace what was there, and what is sent again changes nothing.
 
-State is the judge's sums of one series and partition, or one task. The view holds the tasks of each series, and makes an estimate from all that lie in
-its window, in the order of their ids: the stream equals a batch to the last bit, at a price of some microseconds per labelled trace and estimate.
+State is the judge's sums of one series and partition, or one task. The view holds the tasks of each series by pane, and exact sums over panes and the
+newest window, which a label changes at a price that does not depend on how many there are: the stream equals a batch over the same tasks. Only the
+comparison of labels and judge (correlation, calibration) goes through all labelled traces of a window, in the order of their ids.
 """
 
 import heapq
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from trueloop.estimates.population import JudgedTotals, LabelledUnit
+from trueloop.estimates.population import JudgedTotals, LabelledSums, LabelledUnit
 from trueloop.estimates.quality import quality_fields
 from trueloop.events import DriftObservations, Event, ItemTruth, QualityEstimate, ReviewedTrace
 from trueloop.events.agreement import WindowKind
@@ -176,16 +177,29 @@ def _name(series: Series, pane: tuple[int, int]) -> str:
 class _Member(NamedTuple):
     """What a task gives to a series."""
 
-    start: int
     value: float
     trace: ReviewedTrace
+
+    def unit(self, judge: str | None) -> LabelledUnit:
+        """Return it as estimates take it."""
+        return LabelledUnit(self.value, self.trace.sampling_prob, None if judge is None else self.trace.scores.get(judge), self.trace.cluster)
+
+
+class _Window(NamedTuple):
+    """Sums over a window of a series: from `start` to before `end`, with what a judge said."""
+
+    start: int
+    end: int
+    judge: str | None
+    sums: LabelledSums
 
 
 class EstimatesView(View):
     """The tasks of every series, and what judges said of all traces."""
 
     def __init__(self) -> None:
-        self._members: dict[Series, dict[str, _Member]] = {}
+        self._members: dict[Series, dict[int, dict[str, _Member]]] = {}
+        self._windows: dict[Series, dict[int | None, _Window]] = {}
         self._judged: dict[tuple[str, str, str], dict[int, JudgedTotals]] = {}
         self._oldest: dict[str, list[tuple[datetime, str]]] = {}
         self._reached: dict[str, datetime] = {}
@@ -213,11 +227,17 @@ class EstimatesView(View):
         for dimension, value in task.values.items():
             for each in task.slices:
                 series = Series(task.trace.application, dimension, each, task.trace.rubric_id, task.trace.rubric_version)
-                members = self._members.setdefault(series, {})
+                panes, member = self._members.setdefault(series, {}), _Member(value, task.trace)
                 if sign > 0:
-                    members[key] = _Member(task.pane[0], value, task.trace)
+                    panes.setdefault(task.pane[0], {})[key] = member
                 else:
-                    members.pop(key, None)
+                    del panes[task.pane[0]][key]
+                    if not panes[task.pane[0]]:
+                        del panes[task.pane[0]]
+                        self._windows.get(series, {}).pop(task.pane[0], None)
+                for window in self._windows.get(series, {}).values():
+                    if window.start <= task.pane[0] < window.end:
+                        window.sums.add(member.unit(window.judge), sign)
 
     def _date(self, key: str, application: str, at: datetime) -> None:
         self._reached[application] = max(at, self._reached.get(application, at))
@@ -248,7 +268,7 @@ class EstimatesView(View):
 
     def _newest(self, series: Series, touched: int, context: Context) -> int:
         """Return the start of the newest pane that holds a labelled trace, or one that the judge scored; without any, of the one that was touched."""
-        starts = [member.start for member in self._members.get(series, {}).values()]
+        starts = list(self._members.get(series, ()))
         governed = context.governance.in_force(series.application, _moment(max(starts, default=touched)))
         judge = None if governed is None else governed.policy.estimates.judge.get(series.dimension)
         starts += [start for start, sums in self._judged.get((series.application, judge or "", series.slice), {}).items() if sums.n]
@@ -256,22 +276,36 @@ class EstimatesView(View):
 
     def _estimate(self, series: Series, kind: WindowKind, window: tuple[int, int], governed: InForce, now: datetime) -> QualityEstimate:
         judge = governed.policy.estimates.judge.get(series.dimension)
-        members = sorted((key, member) for key, member in self._members.get(series, {}).items() if window[0] <= member.start < window[1])
-        units = [
-            LabelledUnit(value, trace.sampling_prob, None if judge is None else trace.scores.get(judge), trace.cluster) for _, (_, value, trace) in members
-        ]
-        sums = self._judged.get((series.application, judge or "", series.slice), {})
-        judged = sum((totals for start, totals in sums.items() if window[0] <= start < window[1]), JudgedTotals())
+        panes = self._members.get(series, {})
+        sums = self._sums(series, None if kind is WindowKind.ROLLING else window[0], window, judge)
+        units: list[LabelledUnit] = []
+        if judge is not None:
+            members = sorted((key, member) for start, of in panes.items() if window[0] <= start < window[1] for key, member in of.items())
+            units = [member.unit(judge) for _, member in members]
+        scores = self._judged.get((series.application, judge or "", series.slice), {})
+        judged = sum((totals for start, totals in scores.items() if window[0] <= start < window[1]), JudgedTotals())
         content: dict[str, Any] = {
             **series._asdict(),
             "series_id": derive_id("estimate", *map(str, series)),
             "window_kind": kind,
             "window_start": _moment(window[0]),
             "window_end": _moment(window[1]),
-            **quality_fields(units, judged, judge),
+            **quality_fields(units, judged, judge, sums=sums),
         }
         identity = derive_id("quality-estimate", json.dumps(content, default=str, sort_keys=True))
         return QualityEstimate(event_id=identity, occurred_at=now, **content)
+
+    def _sums(self, series: Series, name: int | None, window: tuple[int, int], judge: str | None) -> LabelledSums:
+        """Return the sums over a pane, named by its start, or over the newest window (None); made anew when that has moved on, or the judge is another."""
+        windows = self._windows.setdefault(series, {})
+        known = windows.get(name)
+        if known is None or (known.start, known.end, known.judge) != (*window, judge):
+            panes = self._members.get(series, {})
+            if name is not None and name not in panes:
+                return LabelledSums()
+            units = (member.unit(judge) for start, members in panes.items() if window[0] <= start < window[1] for member in members.values())
+            known = windows[name] = _Window(*window, judge, LabelledSums(units))
+        return known.sums
 
     def _expire(self, application: str, keep_days: float) -> None:
         """Find the tasks that are older than the application's newest by more than `keep_days`."""
