@@ -28,7 +28,7 @@ from trueloop.codec import Codec
 from trueloop.config import Settings
 from trueloop.embedded.runtime import EmbeddedRuntime, Stack
 from trueloop.embedded.stack import loop_stack
-from trueloop.events import Evaluation, PreferencePair, Release, ReleaseReason, ReviewTask
+from trueloop.events import Evaluation, ItemTruth, PreferencePair, Release, ReleaseReason, ReviewTask
 from trueloop.rubrics import Policy, Rubric
 
 APPLICATION = "replayed"
@@ -47,6 +47,7 @@ POLICY = Policy.model_validate(
         "sampling": {"form": "RATING", "rate": 0.6, "strata": [{"slice": "locale", "value": "de", "rate": 1.0}], "labels_needed": 2, "due_minutes": 60},
         "agreement": {"pane_minutes": 60, "window_panes": 24, "slices": ["locale"]},
         "drift": {"reference_size": 40, "slices": ["locale"]},
+        "estimates": {"judge": {"tone": "judge"}, "slices": ["locale"]},
         "training": {"method": "dpo", "min_new_pairs": 30},
         "gate": {"min_items": 10, "dimensions": [{"dimension": "tone", "evaluator": "check:test"}]},
     }
@@ -185,11 +186,37 @@ def test_the_rebuild_is_identical_and_changes_nothing(runtime: EmbeddedRuntime, 
     assert report["review-queue"]["identical"] == len(tasks) > N_TRACES / 2
     assert report["traces.dead-letters"]["identical"] == N_BAD
     assert report["labels.dead-letters"]["identical"] == len(tasks[::20]) + 1
-    for name in ("calibration", "agreement-units", "agreement", "preference-pairs", "drift-observations", "drift", "dataset-versions", "gates"):
+    derived = ("calibration", "agreement-units", "agreement", "preference-pairs", "drift-observations", "drift", "dataset-versions", "gates")
+    for name in (*derived, "reviewers", "truths", "reviewed-traces", "estimates"):
         assert report[name]["identical"] > 0, name
     assert report["training-requests"]["identical"] == 1
     assert report["releases"]["identical"] == 1
     assert {table["name"]: table["identical"] + table["superseded"] for table in report["tables"]}["traces"] == N_TRACES + N_TRACES // 40
+
+
+def test_truths_pairs_and_estimates_reach_the_analyst(runtime: EmbeddedRuntime, settings: Settings, codec: Codec, tasks: list[ReviewTask]) -> None:
+    """What the reviewers worker tells stands on the pairs, and in the views."""
+    truths = {event.task_id: event for event in read_events(settings.kafka, codec, topics.TRUTHS) if isinstance(event, ItemTruth)}
+    pairs = {event.pair_id: event for event in read_events(settings.kafka, codec, topics.PREFERENCE_PAIRS) if isinstance(event, PreferencePair)}
+    assert truths.keys() == {task.task_id for task in tasks}
+    live = [pair for pair in pairs.values() if not pair.withdrawn]
+    assert live
+    assert all(pair.p_correct is not None and 0 < pair.weight <= 1 for pair in live)
+
+    def rows(query: str) -> list[dict[str, Any]]:
+        done = trueloop(runtime, "sql", "--json", query)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    marked = "SELECT DISTINCT task_id FROM v_truths WHERE adjudicate"
+    until(lambda: {row["task_id"] for row in rows(marked)} == {key for key, truth in truths.items() if truth.adjudicate}, "the sink has every truth")
+    unlikely = rows("SELECT count() AS n FROM v_truths WHERE NOT (probability > 0 AND probability <= 1 AND has(categories, value))")
+    assert [int(row["n"]) for row in unlikely] == [0]
+    (tone,) = rows("SELECT * FROM v_estimates WHERE dimension = 'tone' AND slice = 'all'")
+    assert 0 < tone["low"] < tone["value"] < tone["high"] < 1
+    assert int(tone["n_labelled"]) <= len(tasks) < int(tone["n_judged"])
+    assert tone["fallback"] == "NOT_EARNED"  # the judge of these traces is a counter
+    assert {row["slice"] for row in rows("SELECT slice FROM v_estimates_history")} == {"all", "locale=de", "locale=fr"}
 
 
 def test_from_a_moment_on(runtime: EmbeddedRuntime, settings: Settings, tasks: list[ReviewTask]) -> None:

@@ -102,7 +102,7 @@ def sample_moments(
     n_labels = 0
     for row, value in enumerate(values):
         cluster: Hashable = (row,) if clusters is None or clusters[row] is None else ("", clusters[row])
-        features = _features(row, value, probabilities[row], None if predictions is None else predictions[row])
+        features = unit_features(row, value, probabilities[row], None if predictions is None else predictions[row])
         sums.setdefault(cluster, []).append(features)
         if value is not None:
             n_labels += 1
@@ -111,7 +111,8 @@ def sample_moments(
     return SampleMoments(len(values), n_labels, len(labelled), _totals(parts), _products(parts))
 
 
-def _features(row: int, value: float | None, probability: float | None, prediction: float | None) -> list[float]:
+def unit_features(row: int, value: float | None, probability: float | None, prediction: float | None) -> list[float]:
+    """Return the features of a unit. Raises ValueError, naming the row, when it is labelled and has no probability in (0, 1]."""
     known, unknown = (0.0, 1.0) if prediction is None else (prediction, 0.0)
     if value is None:
         return [1.0, known, unknown, 0.0, 0.0, 0.0, 0.0]
