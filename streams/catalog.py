@@ -6,7 +6,7 @@ from importlib import import_module
 from trueloop.errors import ConfigurationError
 from trueloop.processors.processor import Processor
 
-NAMES = ("sampling", "collection", "agreement", "reviewers", "drift", "trigger", "gating")
+NAMES = ("sampling", "profiles", "collection", "agreement", "reviewers", "drift", "distributions", "families", "trigger", "gating")
 
 
 def processors(names: Iterable[str]) -> tuple[Processor, ...]:
@@ -14,7 +14,8 @@ def processors(names: Iterable[str]) -> tuple[Processor, ...]:
 
     >>> processors(["sampler"])
     Traceback (most recent call last):
-    trueloop.errors.ConfigurationError: no stream worker 'sampler'; expected one of agreement, collection, drift, gating, reviewers, sampling, trigger
+    trueloop.errors.ConfigurationError: no stream worker 'sampler'; expected one of agreement, collection, distributions, drift, families, gating, \
+profiles, reviewers, sampling, trigger
     """
     found: list[Processor] = []
     for name in names:

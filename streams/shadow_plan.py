@@ -40,6 +40,7 @@ class Part:
 
 PLAN = (
     Part("sampling", (topics.REVIEW_QUEUE, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS), begins_anywhere=True),
+    Part("profiles", (topics.DRIFT_OBSERVATIONS, topics.DRIFT_VALUES), begins_anywhere=True),
     Part(
         "collection",
         (topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS),
@@ -49,6 +50,8 @@ PLAN = (
     Part("agreement", (topics.AGREEMENT,), rebuilt_when_cut=(topics.AGREEMENT_UNITS,)),
     Part("reviewers", (topics.REVIEWERS,)),
     Part("drift", (topics.DRIFT,)),
+    Part("distributions", (topics.DRIFT,)),
+    Part("families", (topics.DRIFT_FAMILIES,)),
     # These two decide. Their decisions go to the rebuild's own topics, which nobody carries out: trainers and services read the real ones.
     Part("trigger", (topics.DATASET_VERSIONS, topics.TRAINING_REQUESTS)),
     Part("gating", (topics.GATES, topics.RELEASES)),
@@ -91,12 +94,14 @@ RULES: dict[Topic, Rule] = {
     topics.REVIEW_QUEUE: Rule(lambda record: str(record["task_id"])),
     topics.CALIBRATION: Rule(lambda record: str(record["item_id"])),
     topics.DRIFT_OBSERVATIONS: Rule(lambda record: str(record["series_id"]), Kept.ITEMS),
+    topics.DRIFT_VALUES: Rule(lambda record: str(record["series_id"]), Kept.ITEMS),
     topics.AGREEMENT_UNITS: Rule(lambda record: str(record["task_id"])),
     topics.PREFERENCE_PAIRS: Rule(lambda record: str(record["task_id"])),
     # Told anew with every batch, at the wall clock's time.
     topics.AGREEMENT: Rule(_window, Kept.LAST_WORD, frozenset({"occurred_at"})),
     topics.REVIEWERS: Rule(lambda record: f"{record['application']}/{record['reviewer_id']}", Kept.LAST_WORD, frozenset({"occurred_at"})),
     topics.DRIFT: Rule(lambda record: str(record["series_id"])),
+    topics.DRIFT_FAMILIES: Rule(lambda record: str(record["application"])),
     # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).
     topics.DATASET_VERSIONS: Rule(lambda record: f"{record['name']}@{record['version']}", without=frozenset({"agreement"})),
     topics.TRAINING_REQUESTS: Rule(lambda record: str(record["job_id"])),

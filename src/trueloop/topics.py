@@ -66,7 +66,9 @@ AGREEMENT_UNITS = Topic("agreement-units", ev.AgreementUnits, lambda e: e.series
 AGREEMENT = Topic("agreement", ev.AgreementEstimate, lambda e: e.series_id)
 REVIEWERS = Topic("reviewers", ev.ReviewerQuality, lambda e: f"{e.application}/{e.reviewer_id}", cleanup_policy="compact")
 DRIFT_OBSERVATIONS = Topic("drift-observations", ev.DriftObservations, lambda e: e.series_id, KEYED, 30 * DAY_MS, internal=True)
+DRIFT_VALUES = Topic("drift-values", ev.DriftValues, lambda e: e.series_id, KEYED, 30 * DAY_MS, internal=True)
 DRIFT = Topic("drift", ev.DriftSignal, lambda e: e.series_id)
+DRIFT_FAMILIES = Topic("drift-families", ev.DriftFamily, lambda e: e.application)
 PREFERENCE_PAIRS = Topic("preference-pairs", ev.PreferencePair, lambda e: e.pair_id)
 CALIBRATION = Topic("calibration", ev.CalibrationItem, lambda e: e.item_id, cleanup_policy="compact")
 DATASET_VERSIONS = Topic("dataset-versions", ev.DatasetVersion, lambda e: f"{e.name}@{e.version}", cleanup_policy="compact")
@@ -80,8 +82,8 @@ POLICIES = Topic("policies", ev.PolicyPublished, lambda e: f"{e.policy_id}@{e.ve
 ERASURES = Topic("erasures", ev.Erasure, lambda e: e.subject_id)
 
 ALL: tuple[Topic, ...] = (
-    TRACES, REVIEW_QUEUE, LABELS, APPEALS, GOLD, AGREEMENT_UNITS, AGREEMENT, REVIEWERS, DRIFT_OBSERVATIONS, DRIFT, PREFERENCE_PAIRS,
-    CALIBRATION, DATASET_VERSIONS, TRAINING_REQUESTS, TRAINING_RESULTS, EVALUATIONS, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
+    TRACES, REVIEW_QUEUE, LABELS, APPEALS, GOLD, AGREEMENT_UNITS, AGREEMENT, REVIEWERS, DRIFT_OBSERVATIONS, DRIFT_VALUES, DRIFT, DRIFT_FAMILIES,
+    PREFERENCE_PAIRS, CALIBRATION, DATASET_VERSIONS, TRAINING_REQUESTS, TRAINING_RESULTS, EVALUATIONS, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
 )  # fmt: skip
 
 _BY_NAME = {topic.name: topic for topic in ALL}
