@@ -125,8 +125,8 @@ def _compared(state: Windows[W], taken: Floats | Matrix, checkpoint: str | None,
 
 def _replaced(state: Windows[W], at: datetime | None) -> Windows[W]:
     """Make the coming window the reference. What was begun to be compared is a part of it, so it is dropped."""
-    times = {"reference_from": state.coming_from, "reference_to": at}
-    return Windows(state.empty, reference=state.coming, number=state.number + 1, checkpoints=state.coming_checkpoints, **times)
+    found = Windows(state.empty, reference=state.coming, number=state.number + 1, checkpoints=state.coming_checkpoints)
+    return replace(found, reference_from=state.coming_from, reference_to=at)
 
 
 def restarted(state: Windows[W]) -> Windows[W]:
