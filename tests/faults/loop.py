@@ -31,7 +31,8 @@ BLINDING_KEY = "faults"
 STREAMS = ("worker", *PROCESSORS)
 SINK = ("worker", "sink")
 GROUPS = {
-    "sampling": ("traces",), "collection": ("review-queue", "labels", "labels.retry"), "agreement": ("agreement-units",), "drift": ("drift-observations",),
+    "sampling": ("traces",), "profiles": ("traces",), "distributions": ("drift-values",), "families": ("drift",),
+    "collection": ("review-queue", "labels", "labels.retry"), "agreement": ("agreement-units",), "drift": ("drift-observations",),
     "reviewers": ("review-queue", "labels", "labels.retry", "gold"),
     "trigger": ("preference-pairs", "agreement", "releases", "gates", "training-results"), "gating": ("evaluations", "releases"),
 }  # fmt: skip

@@ -19,7 +19,7 @@ from trueloop.events import Consent, DriftObservations, DriftValues, Event, Mess
 from trueloop.processors.processor import Source
 from trueloop.processors.profiles import OPENING, PROCESSOR, SCREEN
 from trueloop.testing import MemoryRegistry
-from trueloop.topics import TRACES
+from trueloop.topics import DRIFT_VALUES, MAX_MESSAGE_BYTES, TRACES
 
 CODEC = Codec(MemoryRegistry())
 DRIFT = {
@@ -185,6 +185,17 @@ def test_a_long_conversation_is_read_singly_and_counts_as_well() -> None:
     outcomes, out, singly = batched([trace(0, latency_ms=1.0), trace(1, latency_ms=2.0, messages=many), trace(2, latency_ms=3.0)])
     assert (singly, outcomes) == (1, {"described": 3})
     assert contents(out, "latency_ms") == [1.0, 2.0, 3.0]
+
+
+def test_a_large_batch_of_embeddings_is_several_events_that_topics_take() -> None:
+    outcomes, out, _ = batched(
+        [trace(number, embedding=EMBEDDING) for number in range(2100)], given_context=context(policy(drift={"profiles": {"share": 1.0}}))
+    )
+    assert outcomes == {"described": 2100}
+    embeddings = [event for event in out if isinstance(event, DriftValues) and event.metric == "embedding"]
+    assert [len(event.offset_values()) for event in embeddings] == [2000, 100]
+    assert max(len(CODEC.encode(DRIFT_VALUES, event)) for event in embeddings) < MAX_MESSAGE_BYTES - 100_000
+    assert len(contents(out, "embedding")) == 2100
 
 
 def test_what_nobody_allowed_is_not_looked_at() -> None:

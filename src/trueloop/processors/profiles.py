@@ -27,6 +27,8 @@ from trueloop.topics import TRACES
 OUTCOMES = frozenset({"described", "not_described", "no_policy", "no_consent"})
 OPENING = 300
 """Characters of an answer in which a refusal is looked for: who refuses says so at once, and a phrase later on is something else."""
+MOST_VALUES = 2000
+"""Items in an event of values: that many embeddings are 1.6 MB, and an event may have 2."""
 ERROR, REFUSAL = "error", "refusal"
 _SALT = "drift profiles"
 
@@ -141,7 +143,8 @@ class _Told:
             chosen = np.flatnonzero(self._members[series])
             newest = EPOCH + timedelta(microseconds=int(self._rows.traces.occurred_at[chosen].max()))
             if series.metric in NUMBERS or series.metric == EMBEDDING:
-                yield values_told(series, self._application, newest, self._values(series.metric, chosen), names)
+                for first in range(0, len(chosen), MOST_VALUES):
+                    yield values_told(series, self._application, newest, self._values(series.metric, chosen[first : first + MOST_VALUES]), names)
             else:
                 yield observations(series, self._application, newest, self._observed(series.metric, chosen), names)
 

@@ -106,7 +106,7 @@ class Profiles(_Document):
 class Drift(_Document):
     """A series is compared with its first `reference_size` losses by an e-detector with the declared average run length."""
 
-    reference_size: int = Field(default=200, ge=20)
+    reference_size: int = Field(default=500, ge=20, description="A larger one is full later, and shows smaller rises.")
     arl_target: float = Field(default=10_000.0, ge=100.0, description="Least expected number of observations between false alarms.")
     budget: AlarmBudget | None = Field(default=None, description="In the place of `arl_target`: false alarms over all series.")
     tolerance: Share = Field(default=0.02, description="Rise of the mean loss over the reference that is not worth an alarm.")
