@@ -421,7 +421,7 @@ def test_state_stays_small():
 
 def test_a_real_rise_is_found_soon():
     """From 0.1 to 0.4 against a null mean near 0.2. Kelly's growth there is kl(0.4, 0.2) = 0.1 nats per loss, and log(20 000) / 0.1 = 99."""
-    config = Drift()
+    config = Drift(reference_size=200)
     delays = [delay(run(Detector(), coins(seed, 0.1, 400), config), coins(1000 + seed, 0.4, 600), config) for seed in range(20)]
     assert 30 < mean(delays) < 150
 
@@ -429,7 +429,7 @@ def test_a_real_rise_is_found_soon():
 def test_a_rise_of_losses_that_scatter_little_is_found_sooner_than_one_of_coins():
     """0.3 to 0.4 with a deviation of 0.06: within the bound of coins, far outside that of gamblers."""
     rng = random.Random(5)
-    config = Drift()
+    config = Drift(reference_size=200)
     before, after = ([min(1.0, max(0.0, rng.gauss(centre, 0.06))) for _ in range(300)] for centre in (0.3, 0.4))
     assert delay(run(Detector(), before, config), after, config) < 150
     assert delay(run(Detector(), coins(1, 0.3, 300), config), coins(2, 0.4, 300), config) is None
