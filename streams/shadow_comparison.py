@@ -63,7 +63,7 @@ class Scope:
         """Return whether a record of the log that was not rebuilt is about what came before."""
         if self.since is None:
             return False
-        if topic in (topics.REVIEW_QUEUE, topics.CALIBRATION):
+        if topic in (topics.REVIEW_QUEUE, topics.REVIEWED_TRACES, topics.CALIBRATION):
             return bool(record["occurred_at"] < self.since)
         if topic in (topics.AGREEMENT_UNITS, topics.PREFERENCE_PAIRS):
             return record["task_id"] not in self.tasks
@@ -222,7 +222,8 @@ def _give(take: Callable[..., None], rule: Rule, record: Record, place: Place, *
     if rule.kept is Kept.ITEMS:
         take(record, place, **more)
     else:
-        take(Said(f"{record['application']}/{record['event_id']}", rule.subject(record), content_of(record, rule.without), place), **more)
+        identity = rule.subject(record) if "event_id" in rule.without else record["event_id"]
+        take(Said(f"{record['application']}/{identity}", rule.subject(record), content_of(record, rule.without), place), **more)
 
 
 def _refusal(record: PastRecord, place: Place, consumer: str, *, by_place: bool) -> Said | None:

@@ -39,7 +39,7 @@ class Part:
 
 
 PLAN = (
-    Part("sampling", (topics.REVIEW_QUEUE, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS), begins_anywhere=True),
+    Part("sampling", (topics.REVIEW_QUEUE, topics.REVIEWED_TRACES, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS), begins_anywhere=True),
     Part("profiles", (topics.DRIFT_OBSERVATIONS, topics.DRIFT_VALUES), begins_anywhere=True),
     Part(
         "collection",
@@ -48,7 +48,8 @@ PLAN = (
         begins_anywhere=True,
     ),
     Part("agreement", (topics.AGREEMENT,), rebuilt_when_cut=(topics.AGREEMENT_UNITS,)),
-    Part("reviewers", (topics.REVIEWERS,)),
+    Part("reviewers", (topics.REVIEWERS, topics.TRUTHS)),
+    Part("estimates", (topics.ESTIMATES, topics.DRIFT_OBSERVATIONS)),
     Part("drift", (topics.DRIFT,)),
     Part("distributions", (topics.DRIFT,)),
     Part("families", (topics.DRIFT_FAMILIES,)),
@@ -90,16 +91,30 @@ def _window(record: Mapping[str, Any]) -> str:
     return f"{record['series_id']} {record['window_kind']} {record['window_start']}"
 
 
+JUDGED = frozenset({
+    "window_end", "n_judged", "method", "value", "low", "high", "std_error", "undefined", "judge_mean", "trust", "fallback", "aipw", "aipw_low", "aipw_high",
+    "correlation", "correlation_low", "correlation_high", "severity", "severity_low", "severity_high", "slope", "slope_low", "slope_high",
+})  # fmt: skip
+"""Fields of an estimate that hang on how many of a judge's scores had been read."""
+
 RULES: dict[Topic, Rule] = {
     topics.REVIEW_QUEUE: Rule(lambda record: str(record["task_id"])),
+    topics.REVIEWED_TRACES: Rule(lambda record: str(record["task_id"])),
     topics.CALIBRATION: Rule(lambda record: str(record["item_id"])),
     topics.DRIFT_OBSERVATIONS: Rule(lambda record: str(record["series_id"]), Kept.ITEMS),
     topics.DRIFT_VALUES: Rule(lambda record: str(record["series_id"]), Kept.ITEMS),
     topics.AGREEMENT_UNITS: Rule(lambda record: str(record["task_id"])),
-    topics.PREFERENCE_PAIRS: Rule(lambda record: str(record["task_id"])),
+    # A pair is said as soon as its labels are there, and again when their truth differs: which of the two is read first decides what lies between.
+    topics.PREFERENCE_PAIRS: Rule(
+        lambda record: str(record["pair_id"]), Kept.LAST_WORD, frozenset({"event_id", "occurred_at", "revises", "replaced_weight", "p_correct"})
+    ),
     # Told anew with every batch, at the wall clock's time.
     topics.AGREEMENT: Rule(_window, Kept.LAST_WORD, frozenset({"occurred_at"})),
     topics.REVIEWERS: Rule(lambda record: f"{record['application']}/{record['reviewer_id']}", Kept.LAST_WORD, frozenset({"occurred_at"})),
+    # When a task was told of last decides by which fit and by what weights its truth was judged, and so its id.
+    topics.TRUTHS: Rule(lambda record: str(record["task_id"]), Kept.LAST_WORD, frozenset({"event_id", "labels", "units", "adjudicate"})),
+    # Labels and a judge's scores are two streams: how many scores had come when a label did is not to be repeated, what the labels say is.
+    topics.ESTIMATES: Rule(_window, Kept.LAST_WORD, frozenset({"occurred_at", "event_id"}) | JUDGED),
     topics.DRIFT: Rule(lambda record: str(record["series_id"])),
     topics.DRIFT_FAMILIES: Rule(lambda record: str(record["application"])),
     # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).

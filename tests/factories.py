@@ -186,6 +186,52 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
             {"dimension": "accuracy", "alpha": 1.0, "beta": 1.0},
         ],
     },
+    ev.ItemTruth: _RUBRIC
+    | {
+        "task_id": "task-1",
+        "labels": [{"label_id": "label-1", "reviewer_id": "reviewer-1", "weight": 0.5}],
+        "units": [
+            {"dimension": "overall", "candidate_id": None, "categories": [-1, 0, 1], "probabilities": [0.0625, 0.875, 0.0625], "mean": None, "n_labels": 1},
+            {"dimension": "tone", "candidate_id": "candidate-a", "categories": [-2, 4], "probabilities": [0.25, 0.75], "mean": 2.5, "n_labels": 1},
+            {"dimension": "tone", "candidate_id": "candidate-b", "categories": [], "probabilities": [], "mean": None, "n_labels": 0},
+        ],
+        "adjudicate": True,
+    },
+    ev.ReviewedTrace: _RUBRIC
+    | _POLICY
+    | {
+        "task_id": "task-1",
+        "trace_id": "trace-1",
+        "sampling_prob": 0.25,
+        "stratum": "locale=de",
+        "served": "candidate-a",
+        "slices": _SLICES,
+        "scores": {"judge:tone": 0.75},
+        "cluster": "subject-hash",
+    },
+    ev.QualityEstimate: _RUBRIC
+    | {
+        "series_id": "estimate-1",
+        "dimension": "tone",
+        "slice": "locale=de",
+        "window_kind": WindowKind.ROLLING,
+        "window_start": START - timedelta(days=28),
+        "window_end": START,
+        "n_labelled": 200,
+        "n_clusters": 150,
+        "n_judged": 100_000,
+        "method": ev.EstimateMethod.PREDICTION_POWERED,
+        "value": 0.5,
+        "low": 0.25,
+        "high": 0.75,
+        "std_error": 0.125,
+        "undefined": ev.NoEstimate.NO_VARIATION,
+        **{f"{name}{bound}": value for name in ("hajek", "aipw", "correlation", "severity", "slope") for bound, value in _BOUNDS.items()},
+        "judge": "judge:tone",
+        "judge_mean": 0.625,
+        "trust": 0.875,
+        "fallback": ev.JudgeFallback.NOT_EARNED,
+    },
     ev.DriftObservations: {
         "series_id": "drift-1",
         "metric": "score:judge",
@@ -253,6 +299,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "prompt_hash": "prompt-1",
         "split": ev.Split.TRAIN,
         "trainable": True,
+        "replaced_weight": 0.75,
         "withdrawn": True,
         "margin": 0.5,
         "p_correct": 0.96875,
@@ -410,7 +457,8 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
 
 _KEYS = {
     ev.Trace: "trace_id", ev.ReviewTask: "task_id", ev.Label: "task_id", ev.Appeal: "trace_id", ev.GoldAnswer: "task_id",
-    ev.AgreementUnits: "series_id", ev.AgreementEstimate: "series_id", ev.ReviewerQuality: "reviewer_id", ev.DriftObservations: "series_id",
+    ev.AgreementUnits: "series_id", ev.AgreementEstimate: "series_id", ev.ReviewerQuality: "reviewer_id", ev.ItemTruth: "task_id",
+    ev.ReviewedTrace: "task_id", ev.QualityEstimate: "series_id", ev.DriftObservations: "series_id",
     ev.DriftSignal: "series_id", ev.DriftValues: "series_id", ev.DriftFamily: "application", ev.PreferencePair: "pair_id",
     ev.CalibrationItem: "item_id", ev.DatasetVersion: "name",
     ev.TrainingRequest: "job_id", ev.TrainingResult: "job_id", ev.Evaluation: "candidate", ev.GateDecision: "candidate",

@@ -65,6 +65,9 @@ GOLD = Topic("gold", ev.GoldAnswer, lambda e: e.task_id, KEYED, restricted=True)
 AGREEMENT_UNITS = Topic("agreement-units", ev.AgreementUnits, lambda e: e.series_id, KEYED, 30 * DAY_MS, internal=True)
 AGREEMENT = Topic("agreement", ev.AgreementEstimate, lambda e: e.series_id)
 REVIEWERS = Topic("reviewers", ev.ReviewerQuality, lambda e: f"{e.application}/{e.reviewer_id}", cleanup_policy="compact")
+TRUTHS = Topic("truths", ev.ItemTruth, lambda e: e.task_id, KEYED)
+REVIEWED_TRACES = Topic("reviewed-traces", ev.ReviewedTrace, lambda e: e.task_id, KEYED, internal=True, restricted=True)
+ESTIMATES = Topic("estimates", ev.QualityEstimate, lambda e: e.series_id)
 DRIFT_OBSERVATIONS = Topic("drift-observations", ev.DriftObservations, lambda e: e.series_id, KEYED, 30 * DAY_MS, internal=True)
 DRIFT_VALUES = Topic("drift-values", ev.DriftValues, lambda e: e.series_id, KEYED, 30 * DAY_MS, internal=True)
 DRIFT = Topic("drift", ev.DriftSignal, lambda e: e.series_id)
@@ -82,8 +85,9 @@ POLICIES = Topic("policies", ev.PolicyPublished, lambda e: f"{e.policy_id}@{e.ve
 ERASURES = Topic("erasures", ev.Erasure, lambda e: e.subject_id)
 
 ALL: tuple[Topic, ...] = (
-    TRACES, REVIEW_QUEUE, LABELS, APPEALS, GOLD, AGREEMENT_UNITS, AGREEMENT, REVIEWERS, DRIFT_OBSERVATIONS, DRIFT_VALUES, DRIFT, DRIFT_FAMILIES,
-    PREFERENCE_PAIRS, CALIBRATION, DATASET_VERSIONS, TRAINING_REQUESTS, TRAINING_RESULTS, EVALUATIONS, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
+    TRACES, REVIEW_QUEUE, LABELS, APPEALS, GOLD, AGREEMENT_UNITS, AGREEMENT, REVIEWERS, TRUTHS, REVIEWED_TRACES, ESTIMATES,
+    DRIFT_OBSERVATIONS, DRIFT_VALUES, DRIFT, DRIFT_FAMILIES, PREFERENCE_PAIRS, CALIBRATION, DATASET_VERSIONS, TRAINING_REQUESTS, TRAINING_RESULTS,
+    EVALUATIONS, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
 )  # fmt: skip
 
 _BY_NAME = {topic.name: topic for topic in ALL}

@@ -32,7 +32,9 @@ STREAMS = ("worker", *PROCESSORS)
 SINK = ("worker", "sink")
 GROUPS = {
     "sampling": ("traces",), "profiles": ("traces",), "distributions": ("drift-values",), "families": ("drift",),
-    "collection": ("review-queue", "labels", "labels.retry"), "agreement": ("agreement-units",), "drift": ("drift-observations",),
+    "collection": ("review-queue", "labels", "labels.retry", "truths"),
+    "agreement": ("agreement-units",), "drift": ("drift-observations",),
+    "estimates": ("reviewed-traces", "truths", "drift-observations"),
     "reviewers": ("review-queue", "labels", "labels.retry", "gold"),
     "trigger": ("preference-pairs", "agreement", "releases", "gates", "training-results"), "gating": ("evaluations", "releases"),
 }  # fmt: skip

@@ -36,6 +36,7 @@ def pair(number: int, **changes: Any) -> PreferencePair:
         "trainable": True,
         "withdrawn": False,
         "revises": None,
+        "replaced_weight": 0.0,
     }
     return example(PreferencePair, **(values | changes))
 
@@ -102,13 +103,25 @@ def test_pairs_of_another_rubric_version_are_kept_apart_and_train_nothing() -> N
 def test_revisions_and_withdrawals_are_no_new_pairs() -> None:
     run = driver()
     run.send(pair(1))
-    run.send(pair(1, event_id="revised", revises="pair-event-1"))
-    run.send(pair(1, event_id="withdrawn", revises="revised", withdrawn=True))
+    run.send(pair(1, event_id="revised", revises="pair-event-1", replaced_weight=1.0))
+    run.send(pair(1, event_id="withdrawn", revises="revised", replaced_weight=1.0, withdrawn=True, weight=0.0))
     assert not run.out_of(DATASET_VERSIONS)
     run.send(pair(2))
     run.send(pair(3))
     (dataset,) = run.out_of(DATASET_VERSIONS)
     assert dataset.n_items == 2
+
+
+def test_enough_are_pairs_by_weight_and_not_by_number() -> None:
+    run = driver(training={"min_new_pairs": 1})
+    run.send(pair(1, weight=1 / 3))
+    run.send(pair(2, weight=1 / 3))
+    run.send(pair(2, event_id="revised", revises="pair-event-2", weight=0.0, replaced_weight=1 / 3))
+    run.send(pair(3, weight=1 / 3))
+    assert not run.out_of(DATASET_VERSIONS)
+    run.send(pair(4, weight=1 / 3))
+    (dataset,) = run.out_of(DATASET_VERSIONS)
+    assert (dataset.n_items, dataset.n_new) == (4, 4)
 
 
 def test_a_pair_that_was_sent_twice_counts_once() -> None:

@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS drift
     `occurred_at` DateTime64(6, 'UTC') COMMENT 'When it happened, by the producer\'s clock, UTC, microseconds since the epoch.',
     `application` LowCardinality(String) COMMENT 'The application (product or service) it belongs to; selects policy and rubric. 1 to 256 characters.',
     `series_id` String COMMENT 'The series: application, metric, slice and rubric version.',
-    `metric` LowCardinality(String) COMMENT 'A loss: \'dimension:NAME\', \'disagreement:NAME\', \'score:NAME\', \'error\', \'refusal\', \'limit:...\'; or a distribution: \'latency_ms\', \'prompt_tokens\', \'completion_tokens\', \'completion_chars\', \'embedding\'.',
+    `metric` LowCardinality(String) COMMENT 'A loss: \'dimension:NAME\', \'disagreement:NAME\', \'judge-gap:NAME\', \'score:NAME\', \'error\', \'refusal\', \'limit:...\'; or a distribution: \'latency_ms\', \'prompt_tokens\', \'completion_tokens\', \'completion_chars\', \'embedding\'.',
     `slice` LowCardinality(String) COMMENT '\'all\' or \'name=value\'.',
     `detector` LowCardinality(String) COMMENT 'Name of the detector or statistic.',
     `state` LowCardinality(String) COMMENT 'NO_DATA, OK, WARNING or ALARM.',

@@ -27,8 +27,8 @@ class DriftSignal(Event):
 
     series_id: Identifier = Field(description="The series: application, metric, slice and rubric version.")
     metric: Identifier = Field(
-        description="A loss: 'dimension:NAME', 'disagreement:NAME', 'score:NAME', 'error', 'refusal', 'limit:...'; or a distribution: 'latency_ms', "
-        "'prompt_tokens', 'completion_tokens', 'completion_chars', 'embedding'."
+        description="A loss: 'dimension:NAME', 'disagreement:NAME', 'judge-gap:NAME', 'score:NAME', 'error', 'refusal', 'limit:...'; or a distribution: "
+        "'latency_ms', 'prompt_tokens', 'completion_tokens', 'completion_chars', 'embedding'."
     )
     slice: Identifier = Field(description="'all' or 'name=value'.")
     detector: Identifier = Field(description="Name of the detector or statistic.")

@@ -38,12 +38,20 @@ class PreferencePair(Event):
     revises: str | None = Field(
         default=None, description="Event id of the live event of this pair that it replaces; null when the pair is new, or holds again."
     )
+    replaced_weight: Annotated[Number, Field(ge=0)] = Field(
+        default=0.0, description="Weight of the event that it replaces, >= 0; 0 for none: `weight` less this is what the event adds to the effective pairs."
+    )
     withdrawn: bool = Field(default=False, description="True when later labels took the pair back; it then counts for nothing.")
     margin: Annotated[Number, Field(ge=0)] = Field(
         description="Net wins over dimensions divided by their number, or the share of votes won minus lost; [0, 1]; 1 for rewrites."
     )
-    p_correct: Probability | None = Field(default=None, description="Posterior probability that the order is right, [0, 1]; null when not estimated.")
-    weight: Annotated[Number, Field(ge=0)] = Field(description="Weight in training, >= 0; 1 is a full pair.")
+    p_correct: Probability | None = Field(
+        default=None,
+        description="Posterior probability that the chosen one is truly better, [0, 1]; a tie counts against it. Null for rewrites: nobody compared them.",
+    )
+    weight: Annotated[Number, Field(ge=0)] = Field(
+        description="Weight in training, >= 0; 1 is a full pair: the mean weight of the reviewers who spoke of it. 0 when it was withdrawn."
+    )
     source: PairSource = Field(description="PAIRWISE, RATINGS or REWRITE.")
     outcomes: list[DimensionOutcome] = Field(description="Comparison per dimension.")
     task_id: Identifier = Field(description="The task it comes from.")

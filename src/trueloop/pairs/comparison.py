@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 
 from trueloop.rubrics.rubric import Rubric
 
 
-def majority(votes: Sequence[int]) -> int:
-    """Return 1 or -1 when more than half of the votes (1, 0 for a tie, -1) say so, else 0: one careless rater of three decides nothing.
+def majority(votes: Sequence[int], weights: Sequence[float] | None = None) -> int:
+    """Return 1 or -1 when votes (1, 0 for a tie, -1) with more than half of the weight say so, else 0: one careless rater of three decides nothing.
 
-    >>> majority([1, 1, -1]), majority([1, 0, 0]), majority([])
-    (1, 0, 0)
+    >>> majority([1, 1, -1]), majority([1, 0, 0]), majority([]), majority([1, -1, -1], [1.0, 0.5, 0.25])
+    (1, 0, 0, 1)
     """
-    return next((side for side in (1, -1) if 2 * votes.count(side) > len(votes)), 0)
+    counts = [1.0] * len(votes) if weights is None else weights
+    total = fsum(counts)
+    return next((side for side in (1, -1) if 2 * fsum(w for vote, w in zip(votes, counts, strict=True) if vote == side) > total), 0)
 
 
 @dataclass(frozen=True, slots=True)

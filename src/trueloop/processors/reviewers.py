@@ -1,4 +1,5 @@
-"""Reviewers: tasks, labels and known answers in, the quality of each reviewer out. State is what was said of one task, without its text."""
+"""Reviewers: tasks, labels and known answers in; the quality of each reviewer and the probable truth of each task out. State is what was said of one
+task, without its text."""
 
 import heapq
 import json
@@ -6,20 +7,23 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
-from trueloop.events import Event, GoldAnswer, Label, ReviewTask
+from trueloop.events import Event, GoldAnswer, Label, ReviewerQuality, ReviewTask
 from trueloop.processors.processor import Context, Processor, Source, Step, View
 from trueloop.reviewers.judgements import Judgement, judgements
 from trueloop.reviewers.panel_fit import FitWindow, PanelFit, PanelVotes, Place
+from trueloop.reviewers.panel_truths import Panel, PanelTruths
 from trueloop.reviewers.quality import quality_of
 from trueloop.reviewers.speed import median_of
 from trueloop.reviewers.tally import ReviewerTally
 from trueloop.reviewers.tally import Rubric as RubricKey
-from trueloop.reviewers.task_judgements import TaskJudgements, Waiting, frame_of, gold_key, said_by, standing, votes_of, without_text
+from trueloop.reviewers.task_judgements import TaskJudgements, Waiting, frame_of, gold_key, judged_task, said_by, standing, votes_of, without_text
 from trueloop.rubrics import Rubric
 from trueloop.topics import GOLD, LABELS, REVIEW_QUEUE
 
 OUTCOMES = frozenset({"task_opened", "counted", "taken_back", "waiting", "refused", "gold_known", "duplicate", "stale", "no_policy"})
+_REVIEWER, _TASK = "reviewer", "task"
 MOST_WAITING = 100
 """Labels that wait for their task: as many as a task can ask for. More for a task that was never queued are not kept."""
 
@@ -90,12 +94,13 @@ def _with(state: TaskJudgements, waiting: Waiting, rubric: Rubric) -> TaskJudgem
 
 
 def _touched(state: TaskJudgements) -> tuple[str, ...]:
-    """Return the reviewers of whom a task speaks: what one says also bears on the others."""
-    return tuple(_name(state.application, label.reviewer_id) for label in standing(state))
+    """Return the reviewers of whom a task speaks, for what one says also bears on the others, and the task, if it has labels."""
+    reviewers = tuple(_name(state.application, label.reviewer_id) for label in standing(state))
+    return (*reviewers, json.dumps([state.application, _TASK, state.task_id])) if state.said and state.frame else reviewers
 
 
 def _name(application: str, reviewer_id: str) -> str:
-    return json.dumps([application, reviewer_id])
+    return json.dumps([application, _REVIEWER, reviewer_id])
 
 
 class _Application:
@@ -106,6 +111,8 @@ class _Application:
         self.reviewers: dict[str, ReviewerTally] = {}
         self.times: Counter[float] = Counter()
         self.votes: dict[RubricKey, PanelVotes] = {}
+        self.truths = PanelTruths(window)
+        self.weights: dict[str, float] = {}
         self.reached: datetime | None = None
         self.oldest: list[tuple[datetime, str]] = []
         self.told_by: _Yardstick | None = None
@@ -159,11 +166,13 @@ class ReviewersView(View):
                 self._of(old.application).since_expired |= dict.fromkeys(label.reviewer_id for label in standing(old))
             if new is None or new.application != old.application:
                 self._of(old.application).panel(old.frame.rubric).replace(old.task_id, (), {})
+                self._of(old.application).truths.replace(old.task_id, None)
         if new is None:
             self._dated.pop(key, None)
             return
         if new.frame is not None:
             self._count(new, 1)
+            self._of(new.application).truths.replace(new.task_id, judged_task(new))
         self._date(key, new)
 
     def _count(self, state: TaskJudgements, sign: int) -> None:
@@ -193,26 +202,31 @@ class ReviewersView(View):
         return self._applications.setdefault(application, _Application(self._window))
 
     def summarise(self, touched: Collection[str], *, now: datetime, context: Context) -> tuple[Event, ...]:
-        """Return the quality of each touched reviewer, and note what has become too old.
+        """Return the quality of each touched reviewer, then the truth of each task of which it has changed, and note what has become too old.
 
         When something changes that all of them are measured by (a fit, the median time of the panel), all reviewers of the application are told
         of: so the last word on each is what all states together say, however the stream was cut into batches.
         """
-        names: dict[str, dict[str, None]] = {}
+        names: dict[str, dict[str, dict[str, None]]] = {}
         for name in touched:
-            application, reviewer_id = json.loads(name)
-            names.setdefault(application, {})[reviewer_id] = None
+            application, kind, identity = json.loads(name)
+            names.setdefault(application, {_REVIEWER: {}, _TASK: {}})[kind][identity] = None
         found: list[Event] = []
-        for application, reviewers in names.items():
-            known = self._of(application)
+        for application, named in names.items():
+            known, reviewers = self._of(application), named[_REVIEWER]
             yardstick = known.yardstick()
             for reviewer_id in (*reviewers, *known.since_expired, *(() if yardstick == known.told_by else sorted(known.reviewers))):
                 reviewers[reviewer_id] = None
             known.told_by, known.since_expired = yardstick, {}
-            found += [event for reviewer_id in reviewers if (event := self._quality(application, reviewer_id, yardstick, now, context))]
+            qualities = [event for reviewer_id in reviewers if (event := self._quality(application, reviewer_id, yardstick, now, context))]
+            known.weights |= {event.reviewer_id: event.weight for event in qualities}
+            panel = Panel(yardstick.fits, dict(known.weights))
+            governed_at = partial(context.governance.in_force, application)
+            found += qualities
+            found += known.truths.changed(application, tuple(named[_TASK]), panel, governed_at=governed_at, rubric_of=context.governance.rubric)
         return tuple(found)
 
-    def _quality(self, application: str, reviewer_id: str, yardstick: "_Yardstick", now: datetime, context: Context) -> Event | None:
+    def _quality(self, application: str, reviewer_id: str, yardstick: "_Yardstick", now: datetime, context: Context) -> ReviewerQuality | None:
         known = self._of(application)
         tally = known.reviewers.get(reviewer_id, ReviewerTally())
         governed = context.governance.in_force(application, tally.newest or known.reached or now)

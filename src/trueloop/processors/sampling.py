@@ -22,6 +22,7 @@ from trueloop.rubrics import InForce
 from trueloop.sampling.blinding import blind
 from trueloop.sampling.draws import Hashes, draws, hashes
 from trueloop.sampling.inclusion import Inclusion, inclusion
+from trueloop.sampling.reviewed import reviewed_trace
 from trueloop.sampling.rows import EPOCH, HOT, TraceRows, characters, joined, rows_of, rows_of_events
 from trueloop.sampling.splits import split_of
 from trueloop.topics import TRACES
@@ -151,7 +152,7 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
         completions = completions[:1]
     included = inclusion(sampling, event.slices)
     task = _task(event, governed, context, included=included, identity=identity, split=split, completions=completions)
-    return Step(out=(*out, task), outcome="sampled")
+    return Step(out=(*out, task, reviewed_trace(event, task, context.blinding_key)), outcome="sampled")
 
 
 def _task(trace: Trace, governed: InForce, context: Context, *, included: Inclusion, identity: str, split: Split, completions: list[str]) -> ReviewTask:

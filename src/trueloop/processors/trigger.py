@@ -32,6 +32,7 @@ from trueloop.topics import AGREEMENT, GATES, PREFERENCE_PAIRS, RELEASES, TRAINI
 OUTCOMES = frozenset({"counted", "not_for_training", "duplicate", "noted", "no_policy", "dataset_frozen", "requested", "already_requested"})
 RECENT = 2000
 """Event ids that are remembered to count a re-sent pair once: a worker that dies re-sends at most the batches it had in flight."""
+_DIGITS = 6
 REGRESSED = {GateReason.REGRESSION, GateReason.REGRESSION_UNCERTAIN, GateReason.NO_EVIDENCE, GateReason.EVALUATION_FAILED}
 
 
@@ -45,13 +46,14 @@ class Checkpoint(BaseModel):
 
 
 class PairLog(BaseModel):
-    """The running training log of one rubric version."""
+    """The running training log of one rubric version. `effective` is what the weights of its pairs have grown by since the last dataset."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     chain: str = EMPTY
     n_items: int = 0
     n_new: int = 0
+    effective: float = 0.0
 
 
 class TriggerState(BaseModel):
@@ -106,13 +108,15 @@ def _count(state: TriggerState, pair: PreferencePair, source: Source, governed: 
     log = log.model_copy(update={"chain": extend(log.chain, pair.event_id)})
     if pair.event_id not in state.recent:
         change = -1 if pair.withdrawn else 1 if pair.revises is None else 0
-        log = log.model_copy(update={"n_items": log.n_items + change, "n_new": max(log.n_new + change, 0)})
+        effective = max(log.effective + pair.weight - pair.replaced_weight, 0.0)
+        log = log.model_copy(update={"n_items": log.n_items + change, "n_new": max(log.n_new + change, 0), "effective": effective})
     update: dict[str, Any] = {"pairs_offset": source.offset, "recent": (*state.recent, pair.event_id)[-RECENT:]}
     in_force = (governed.rubric.id, governed.rubric.version) == (pair.rubric_id, pair.rubric_version)
-    if not in_force or log.n_new < governed.policy.training.min_new_pairs:
+    # Rounded, so that three thirds make a pair.
+    if not in_force or round(log.effective, _DIGITS) < governed.policy.training.min_new_pairs:
         return Step(state.model_copy(update=update | {"logs": {**state.logs, key: log}}), outcome="counted")
     frozen = _freeze(state, log, pair, source, governed)
-    update |= {"logs": {**state.logs, key: log.model_copy(update={"n_new": 0})}, "dataset_version": frozen.version, "pending": frozen}
+    update |= {"logs": {**state.logs, key: log.model_copy(update={"n_new": 0, "effective": 0.0})}, "dataset_version": frozen.version, "pending": frozen}
     return Step(state.model_copy(update=update), (frozen,), "dataset_frozen")
 
 

@@ -9,11 +9,11 @@ from trueloop.reviewers.onboarding import Admission, OnboardingResult, onboardin
 from trueloop.reviewers.reliability import DailyEvidence, Reliability, reliability, reliability_of
 from trueloop.reviewers.shared_errors import SharedErrors, same_voice, shared_errors
 from trueloop.reviewers.speed import Speed, speed
-from trueloop.reviewers.truth import item_truth, p_correct
+from trueloop.reviewers.truth import fitted_truth, item_truth, p_correct
 
 __all__ = [
     "Admission", "Consequence", "DailyEvidence", "DawidSkene", "Evidence", "GoldItem", "OnboardingResult", "Reliability", "Retirement",
-    "SharedErrors", "Speed", "consequence", "dawid_skene", "gold_accuracy", "gold_accuracy_of", "gold_is_due", "gold_items", "item_truth",
+    "SharedErrors", "Speed", "consequence", "dawid_skene", "fitted_truth", "gold_accuracy", "gold_accuracy_of", "gold_is_due", "gold_items", "item_truth",
     "needs_adjudication", "next_gold_item", "onboarding", "p_correct", "reliability", "reliability_of", "reviewer_drift", "same_voice",
     "shared_errors", "speed",
 ]  # fmt: skip

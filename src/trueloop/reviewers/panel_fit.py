@@ -11,6 +11,8 @@ from trueloop.reviewers.shared_errors import SharedErrors, same_voice, shared_er
 
 FIT_EVERY = 500
 """Labels of a partition between fits: a fit to 8,000 labels takes some tenths of a second, and the posterior of each label meanwhile is up to date."""
+FIRST_FITS = (50, 100, 200)
+"""Labels of a partition at which fits are made before the first `FIT_EVERY`: until then everybody counts alike."""
 FIT_LABELS = 2_000
 """Newest labels of a partition that are fitted: enough for the error rates of some dozens of reviewers, and they are as they are now."""
 _TOLERANCE, _MOST_ITERATIONS = 1e-6, 2_000
@@ -50,7 +52,8 @@ class PanelFit:
 class FitWindow:
     """Which labels are fitted: from the newest boundary of each partition, `FIT_LABELS` offsets back.
 
-    Boundaries are multiples of `FIT_EVERY`, so that fits are made at fixed places of the log, whatever else happens and however the stream is cut.
+    Boundaries are `FIRST_FITS` and the multiples of `FIT_EVERY`, so that fits are made at fixed places of the log, whatever else happens and however
+    the stream is cut.
 
     >>> window = FitWindow()
     >>> window.reach(Place(0, 2600))
@@ -63,7 +66,7 @@ class FitWindow:
 
     def reach(self, place: Place) -> None:
         """Take note of a label."""
-        end = place.offset // FIT_EVERY * FIT_EVERY
+        end = place.offset // FIT_EVERY * FIT_EVERY or max((early for early in FIRST_FITS if early <= place.offset), default=0)
         if end > self.boundary.get(place.partition, 0):
             self.boundary[place.partition] = end
 

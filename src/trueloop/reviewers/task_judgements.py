@@ -12,6 +12,7 @@ from trueloop.labels.contributions import preference_dimension
 from trueloop.labels.validation import fault_of
 from trueloop.reviewers.judgements import GoldKey, StandingLabel, Unit
 from trueloop.reviewers.panel_fit import Place, Vote
+from trueloop.reviewers.panel_truths import JudgedTask
 from trueloop.rubrics import Rubric
 
 
@@ -41,9 +42,10 @@ class Waiting(_Kept):
 
 class TaskFrame(_Kept):
     """What labels have to fit. `candidates` are ids in display order with the length of their texts; `categories` the number of values that each
-    dimension can have."""
+    dimension can have, `needed` the number of labels that were asked for."""
 
     at: datetime
+    needed: int
     form: ReviewForm
     rubric_id: str
     rubric_version: int
@@ -75,6 +77,7 @@ def frame_of(task: ReviewTask, rubric: Rubric, at: datetime) -> TaskFrame:
     categories |= {preference_dimension(name): len(task.candidates) + 1 for name in names}
     return TaskFrame(
         at=at,
+        needed=task.labels_needed,
         form=task.form,
         rubric_id=task.rubric_id,
         rubric_version=task.rubric_version,
@@ -142,6 +145,21 @@ def gold_key(state: TaskJudgements) -> GoldKey | None:
 def votes_of(state: TaskJudgements, labels: list[StandingLabel]) -> list[Vote]:
     """Return the votes of a task's labels."""
     return [Vote(state.task_id, unit, label.reviewer_id, value, state.said[label.label_id].place) for label in labels for unit, value in label.values.items()]
+
+
+def judged_task(state: TaskJudgements) -> JudgedTask | None:
+    """Return the task as its truth is judged by; None for one that is not known yet, or that nobody ever spoke of."""
+    if state.frame is None or not state.said:
+        return None
+    return JudgedTask(
+        state.task_id,
+        state.frame.rubric,
+        max(said.at for said in state.said.values()),
+        len(state.frame.candidates),
+        state.frame.needed,
+        tuple(standing(state)),
+        tuple(said.place for said in state.said.values()),
+    )
 
 
 def _values(ratings: list[Rating], preferences: list[Preference], frame: TaskFrame) -> Mapping[Unit, int]:

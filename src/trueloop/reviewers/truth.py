@@ -4,6 +4,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from math import exp, fsum, inf, log
 from typing import Any
 
+from trueloop.reviewers.dawid_skene import DawidSkene
+from trueloop.reviewers.expectation_maximisation import COMPETENCE
+
 _SUREST = 1e-9
 """No accuracy counts as closer to 0 or 1 than this: one reviewer never decides alone, whatever their record."""
 
@@ -50,6 +53,57 @@ def item_truth(
     return _posterior(weighed, categories, prevalence)
 
 
+def fitted_truth(
+    votes: Mapping[Any, Hashable], model: DawidSkene | None, categories: Sequence[Hashable], *, weights: Mapping[Any, float] | None = None
+) -> dict[Hashable, float] | None:
+    """Return the probability of each category of an item by a fitted model; None without votes that count.
+
+    The expectation step of Dawid and Skene for one item, which need not be among those that the model was fitted to: each reviewer by their own
+    errors, which may be different ones for different truths. Who was not fitted, or said what no reviewer had said before, is taken for right
+    with `COMPETENCE`, as the fit's smoothing takes them; so is everybody without a model.
+
+    Args:
+        votes: Reviewer -> category.
+        model: The fitted model; None, or one without categories, before the first fit.
+        categories: What can be true without a model. With one it is what the model has seen and what was said here.
+        weights: Reviewer -> exponent of their vote, [0, 1]; 1 when left out.
+
+    Raises:
+        ValueError: Without a model, a vote is no category.
+
+    Reference: Dawid, A. P., Skene, A. M. (1979). Applied Statistics 28, 20-28, equation 2.5.
+
+    >>> found = fitted_truth({"ada": 1, "ben": 1, "cleo": 0}, None, (0, 1))
+    >>> round(found[1], 3)
+    0.7
+    """
+    if model is None or not model.categories:
+        return item_truth(votes, dict.fromkeys(votes, COMPETENCE), categories, weights=weights)
+    exponents = {reviewer: 1.0 if weights is None else weights.get(reviewer, 1.0) for reviewer in votes}
+    heard = {reviewer: value for reviewer, value in votes.items() if exponents[reviewer] > 0}
+    if not heard:
+        return None
+    seen = {category: place for place, category in enumerate(model.categories)}
+    possible = (*model.categories, *sorted({value for value in heard.values() if value not in seen}, key=repr))
+    scores: list[float] = []
+    for category in possible:
+        # What the fit never saw is thought as frequent as the rarest that it saw.
+        share = model.prevalence[seen[category]] if category in seen else min(model.prevalence)
+        chances = (exponents[reviewer] * log(_chance(model, reviewer, truth=category, said=value, k=len(possible))) for reviewer, value in heard.items())
+        scores.append(fsum((log(max(share, _SUREST)), *chances)))
+    return _normalised(scores, possible)
+
+
+def _chance(model: DawidSkene, reviewer: Any, *, truth: Hashable, said: Hashable, k: int) -> float:
+    """Return how often a reviewer who is shown `truth` says `said`, within (0, 1)."""
+    rows = model.confusion.get(reviewer)
+    if rows is not None and truth in model.categories and said in model.categories:
+        row = rows[model.categories.index(truth)]
+        if row is not None:
+            return min(max(row[model.categories.index(said)], _SUREST), 1 - _SUREST)
+    return COMPETENCE if said == truth else (1 - COMPETENCE) / max(k - 1, 1)
+
+
 def _posterior(votes: Sequence[tuple[Hashable, float, float]], categories: Sequence[Hashable], prevalence: Sequence[float] | None) -> dict[Hashable, float]:
     """Return the posterior from votes with accuracy and exponent each."""
     k = len(categories)
@@ -58,6 +112,10 @@ def _posterior(votes: Sequence[tuple[Hashable, float, float]], categories: Seque
         right = min(max(accuracy, _SUREST), 1 - _SUREST)
         wrong = (1 - right) / (k - 1) if k > 1 else 1.0
         scores = [score + exponent * log(right if category == value else wrong) for score, category in zip(scores, categories, strict=True)]
+    return _normalised(scores, categories)
+
+
+def _normalised(scores: Sequence[float], categories: Sequence[Hashable]) -> dict[Hashable, float]:
     highest = max(scores)
     shares = [exp(score - highest) for score in scores]
     total = fsum(shares)

@@ -136,6 +136,20 @@ class Drift(_Document):
         return {**given, "arl_target": arl_target}
 
 
+class Estimates(_Document):
+    """Quality is estimated over the newest `window_panes` panes of `pane_hours`, by the time of the traces.
+
+    Where `judge` names a score for a dimension, what it says of all traces helps, if it goes along with the labels. In a slice it can only where
+    the slice is one of `drift.slices` too, for there its scores are summed.
+    """
+
+    judge: dict[Name, str] = Field(default_factory=dict, description="Dimension -> name of the score that judges it.")
+    slices: tuple[str, ...] = Field(default=(), description="Slices that are estimated apart, beside 'all'.")
+    pane_hours: float = Field(default=24.0, gt=0)
+    window_panes: int = Field(default=28, ge=1, le=10_000)
+    keep_days: float = Field(default=90.0, gt=0, le=3650, description="A trace that is older than the application's newest by this is forgotten.")
+
+
 class Onboarding(_Document):
     """A new reviewer answers `items` gold items first, and works when at least `pass_at` of them are right."""
 
@@ -166,6 +180,9 @@ class Reviewers(_Document):
     watch_weight: Share = Field(default=0.5, description="What the votes of a reviewer under watch count.")
     route_above: Share = Field(default=0.8, description="Lower bound of the reliability from which a reviewer is asked first about a dimension.")
     adjudicate_below: Share = Field(default=0.8, description="A task whose likeliest truth is less probable than this goes to an adjudicator.")
+    truth_step: Share = Field(
+        default=0.05, description="Probability that has to move before a task's truth is told anew, when only what is thought of its reviewers has changed."
+    )
     min_seconds: float = Field(default=2.0, ge=0, description="Time that the shortest honest judgement takes.")
     max_fast_share: Share = Field(default=0.2, description="Share of too fast judgements that is allowed.")
     position_margin: Share = Field(default=0.1, description="Preference of a place, over its share, that is not worth a look.")
@@ -180,10 +197,11 @@ class Pairs(_Document):
 
     min_margin: Share = Field(default=0.0)
     max_pairs_per_task: int = Field(default=3, ge=1, le=100, description="The widest margins are kept, so that one task cannot dominate.")
+    revise_above: Share = Field(default=0.1, description="A pair whose `p_correct` alone has moved is revised when it moved by more than this.")
 
 
 class Training(_Document):
-    """A job starts when `min_new_pairs` came since the last dataset, none is running and `cooldown_minutes` passed.
+    """A job starts when pairs with a sum of weights of `min_new_pairs` came since the last dataset, none is running and `cooldown_minutes` passed.
 
     It starts from what serves (`release`), or from the newest candidate that lost on no dimension (`candidate`).
     """
@@ -234,9 +252,17 @@ class Policy(_Document):
     agreement: Agreement = Agreement()
     drift: Drift = Drift()
     reviewers: Reviewers = Reviewers()
+    estimates: Estimates = Estimates()
     pairs: Pairs = Pairs()
     training: Training = Training()
     gate: Gate
+
+    @model_validator(mode="after")
+    def _judged_where_it_is_summed(self) -> "Policy":
+        missing = [name for name in self.estimates.slices if name not in self.drift.slices]
+        if self.estimates.judge and missing:
+            raise ValueError(f"estimates.slices names {missing}, which drift.slices lacks: a judge's scores are summed by those; add them there")
+        return self
 
     @model_validator(mode="after")
     def _gated_once(self) -> "Policy":
