@@ -18,6 +18,7 @@ from trueloop.rubrics.rubric import Rubric
 from trueloop.testing import ProcessorDriver
 from trueloop.topics import DRIFT_OBSERVATIONS
 
+SEED = 20261121
 CONFIG = Drift(reference_size=20, arl_target=1000.0, tolerance=0.02)
 
 
@@ -395,3 +396,20 @@ def test_another_application_shows_nothing():
     for event in (*filled(), *(each.model_copy(update={"application": "other"}) for each in filled("series-2", 100, 99.0))):
         drive.send(event)
     assert DriftState.NO_DATA not in states(drive)
+
+
+def test_the_e_values_of_windows_of_series_that_do_not_drift_are_one_at_most_in_the_mean():
+    """What e-BH asks of them; and of series that do drift they are large enough for it: 200 series, a seed, coins of 0.2 that become 0.5."""
+    rng = np.random.default_rng(SEED)
+    context = Context(governance(reference_size=100))
+    quiet, drifted = [], []
+    for number in range(200):
+        drive = ProcessorDriver(PROCESSOR, context)
+        losses = (rng.random(300) < np.repeat([0.2, 0.2, 0.5], 100)).astype(float)
+        for start in range(0, 300, 100):
+            drive.send(several(list(enumerate(losses))[start : start + 100], series_id=f"series-{number}", worst=[]))
+        before, after = (signal for signal in drive.out if signal.n_observed in (200, 300))
+        quiet.append(1.0 if before.log_e_window is None else np.exp(before.log_e_window))  # none of a window that has just become the reference
+        drifted.append(after.log_e_window)
+    assert np.mean(quiet) <= 1.0
+    assert np.median(drifted) > np.log(20)
