@@ -29,7 +29,7 @@ from trueloop.config import Settings
 from trueloop.drift.detector import NAME
 from trueloop.embedded.runtime import EmbeddedRuntime, Stack
 from trueloop.embedded.stack import loop_stack
-from trueloop.events import Evaluation, PreferencePair, Release, ReleaseReason, ReviewTask
+from trueloop.events import Evaluation, ItemTruth, PreferencePair, Release, ReleaseReason, ReviewTask
 from trueloop.rubrics import Policy, Rubric
 
 APPLICATION = "replayed"
@@ -51,6 +51,7 @@ POLICY = Policy.model_validate(
             "reference_size": 40, "slices": ["locale"], "limits": [{"metric": "completion_chars", "above": 9}],
             "profiles": {"share": 1.0, "reference_size": 50, "window_size": 50},
         },
+        "estimates": {"judge": {"tone": "judge"}, "slices": ["locale"]},
         "training": {"method": "dpo", "min_new_pairs": 30},
         "gate": {"min_items": 10, "dimensions": [{"dimension": "tone", "evaluator": "check:test"}]},
     }
@@ -189,18 +190,8 @@ def test_the_rebuild_is_identical_and_changes_nothing(runtime: EmbeddedRuntime, 
     assert report["review-queue"]["identical"] == len(tasks) > N_TRACES / 2
     assert report["traces.dead-letters"]["identical"] == 2 * N_BAD  # sampling and profiles refuse them
     assert report["labels.dead-letters"]["identical"] == len(tasks[::20]) + 1
-    for name in (
-        "calibration",
-        "agreement-units",
-        "agreement",
-        "preference-pairs",
-        "drift-observations",
-        "drift-values",
-        "drift",
-        "drift-families",
-        "dataset-versions",
-        "gates",
-    ):
+    derived = ("calibration", "agreement-units", "agreement", "preference-pairs", "drift-observations", "drift-values", "drift", "drift-families")
+    for name in (*derived, "dataset-versions", "gates", "reviewers", "truths", "reviewed-traces", "estimates"):
         assert report[name]["identical"] > 0, name
     assert report["training-requests"]["identical"] == 1
     assert report["releases"]["identical"] == 1
@@ -209,18 +200,47 @@ def test_the_rebuild_is_identical_and_changes_nothing(runtime: EmbeddedRuntime, 
 
 def test_drift_is_told_of_losses_and_of_distributions(runtime: EmbeddedRuntime, settings: Settings, tasks: list[ReviewTask]) -> None:
     """Answers of more than 9 characters come with the hundredth trace: the limit alarms, the length warns, and both name their reference."""
-    told = trueloop(runtime, "sql", "--json", "SELECT metric, slice, detector, state, statistic, limit_high, reference_checkpoints, n_observed FROM v_drift")
-    assert told.returncode == 0, told.stderr
-    rows = {(row["metric"], row["slice"], row["detector"]): row for row in map(json.loads, told.stdout.splitlines())}
-    limit = rows["limit:completion_chars>9", "all", NAME]
-    assert (limit["state"], limit["reference_checkpoints"], limit["n_observed"] > 200) == ("ALARM", ["base"], True)
-    assert rows["error", "locale=de", NAME]["state"] == "OK"
-    assert {f"disagreement:{name}" for name in ("tone", "accuracy")} <= {metric for metric, _, _ in rows}
-    length = rows["completion_chars", "all", "wasserstein-distance"]
+
+    def rows(query: str) -> list[dict[str, Any]]:
+        done = trueloop(runtime, "sql", "--json", query)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    limit = {"metric": "limit:completion_chars>9", "slice": "all"}
+    until(lambda: limit in rows("SELECT metric, slice FROM v_drift_families"), "the sink has the families")
+    told = {(row["metric"], row["slice"], row["detector"]): row for row in rows("SELECT * FROM v_drift")}
+    alarm = told["limit:completion_chars>9", "all", NAME]
+    assert (alarm["state"], alarm["reference_checkpoints"], int(alarm["n_observed"]) > 200) == ("ALARM", ["base"], True)
+    assert told["error", "locale=de", NAME]["state"] == "OK"
+    assert {"disagreement:tone", "disagreement:accuracy", "judge-gap:tone"} <= {metric for metric, _, _ in told}
+    length = told["completion_chars", "all", "wasserstein-distance"]
     assert (length["state"], length["reference_checkpoints"]) == ("WARNING", ["base"])
     assert length["statistic"] > length["limit_high"]
-    drifted = trueloop(runtime, "sql", "--json", "SELECT metric, slice FROM v_drift_families")
-    assert {"metric": "limit:completion_chars>9", "slice": "all"} in list(map(json.loads, drifted.stdout.splitlines()))
+
+
+def test_truths_pairs_and_estimates_reach_the_analyst(runtime: EmbeddedRuntime, settings: Settings, codec: Codec, tasks: list[ReviewTask]) -> None:
+    """What the reviewers worker tells stands on the pairs, and in the views."""
+    truths = {event.task_id: event for event in read_events(settings.kafka, codec, topics.TRUTHS) if isinstance(event, ItemTruth)}
+    pairs = {event.pair_id: event for event in read_events(settings.kafka, codec, topics.PREFERENCE_PAIRS) if isinstance(event, PreferencePair)}
+    assert truths.keys() == {task.task_id for task in tasks}
+    live = [pair for pair in pairs.values() if not pair.withdrawn]
+    assert live
+    assert all(pair.p_correct is not None and 0 < pair.weight <= 1 for pair in live)
+
+    def rows(query: str) -> list[dict[str, Any]]:
+        done = trueloop(runtime, "sql", "--json", query)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    marked = "SELECT DISTINCT task_id FROM v_truths WHERE adjudicate"
+    until(lambda: {row["task_id"] for row in rows(marked)} == {key for key, truth in truths.items() if truth.adjudicate}, "the sink has every truth")
+    unlikely = rows("SELECT count() AS n FROM v_truths WHERE NOT (probability > 0 AND probability <= 1 AND has(categories, value))")
+    assert [int(row["n"]) for row in unlikely] == [0]
+    (tone,) = rows("SELECT * FROM v_estimates WHERE dimension = 'tone' AND slice = 'all'")
+    assert 0 < tone["low"] < tone["value"] < tone["high"] < 1
+    assert int(tone["n_labelled"]) <= len(tasks) < int(tone["n_judged"])
+    assert tone["fallback"] == "NOT_EARNED"  # the judge of these traces is a counter
+    assert {row["slice"] for row in rows("SELECT slice FROM v_estimates_history")} == {"all", "locale=de", "locale=fr"}
 
 
 def test_from_a_moment_on(runtime: EmbeddedRuntime, settings: Settings, tasks: list[ReviewTask]) -> None:

@@ -307,3 +307,17 @@ def test_p_correct_is_calibrated_and_better_than_the_share_of_votes():
         expected, right = fmean(row[0] for row in part), fmean(row[2] for row in part)
         assert abs(expected - right) < 0.08, (expected, right)
     assert len(review.out_of(TRUTHS)) < 1500  # labels; a batch tells of a task once
+
+
+def test_a_task_that_has_left_the_window_is_told_of_again_only_when_it_gets_a_label():
+    drive = reviewing()
+    with drive.batch():
+        for number in range(1, 4):
+            drive.send(task(number))
+            drive.send(says("ada", number, 1), source=Source("labels", 0, number))
+    drive.send(task(9))
+    drive.send(says("ben", 9, 1), source=Source("labels", 0, 50_000))
+    told = len(drive.out_of(TRUTHS))
+    drive.restart()
+    drive.send(says("cleo", 2, 0), source=Source("labels", 0, 50_001))
+    assert {truth.task_id for truth in drive.out_of(TRUTHS)[told:]} == {"task-2", "task-9"}  # what is in the window is told again after a restart

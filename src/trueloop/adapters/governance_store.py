@@ -5,11 +5,11 @@ import threading
 import time
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 from pydantic import ValidationError
 
 from trueloop.adapters.kafka import TIMEOUT_S, client_config, physical_name
+from trueloop.adapters.log_positions import LogPositions
 from trueloop.codec import Codec
 from trueloop.config import KafkaSettings
 from trueloop.errors import ConfigurationError, DecodeError, UnavailableError
@@ -35,7 +35,7 @@ class GovernanceStore:
         self._documents: dict[str, dict[Any, Any]] = {name: {} for name in self._topics}
         self._connected: Consumer | None = None
         # A client of its own: on the consumer's connection a question waits behind a fetch that waits for records.
-        self._admin: AdminClient | None = None
+        self._positions = LogPositions(kafka)
         self._lock = threading.Lock()
         self._checked_since = 0.0
         self._changed = False
@@ -79,27 +79,13 @@ class GovernanceStore:
 
     def _read_to_end(self) -> None:
         """Read up to where the topics end now. What was read counts also when the rest cannot be read."""
-        ends = self._ends()
+        ends = self._positions.ends([(topic.name, 0) for topic in self._topics.values()])
         deadline = time.monotonic() + TIMEOUT_S
-        while any(self._next[name] < end for name, end in ends.items()):
+        while any(self._next[physical_name(self._kafka, name)] < end for (name, _), end in ends.items()):
             if time.monotonic() > deadline:
                 raise UnavailableError(f"{' and '.join(self._topics)} could not be read within {TIMEOUT_S:g} s; is the broker up?")
             for message in self._consumer().consume(500, 0.05):
                 self._changed |= self._take(message)
-
-    def _ends(self) -> dict[str, int]:
-        """Return the offset after the last record of each topic."""
-        if self._admin is None:
-            self._admin = AdminClient(client_config(self._kafka))
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = self._admin.list_offsets({TopicPartition(name, 0): latest for name in self._topics}, request_timeout=TIMEOUT_S)
-        try:
-            return {partition.topic: int(future.result().offset) for partition, future in asked.items()}
-        except KafkaException as error:
-            raise UnavailableError(
-                f"{' and '.join(self._topics)} cannot be read at {self._kafka.bootstrap_servers!r}: {error.args[0].str()}; "
-                "start a broker with `trueloop up`, create topics with `trueloop topics create`"
-            ) from None
 
     def _take(self, message: Message) -> bool:
         error, name, offset = message.error(), message.topic(), message.offset()

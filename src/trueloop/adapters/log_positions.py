@@ -15,7 +15,13 @@ from trueloop.errors import UnavailableError
 Partition = tuple[str, int]
 """A topic, as the registry names it, and one of its partitions."""
 RETRY_S = 0.1
-_PASSING = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})
+REQUEST_S = 5.0
+"""After this a broker is taken for gone, and the next one is asked."""
+_PASSING = frozenset({
+    KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError._TIMED_OUT, KafkaError._TRANSPORT,
+})  # fmt: skip
+"""A partition that was made just now has no leader for a moment, and neither has one whose leader was lost."""
 
 
 class Bounds(NamedTuple):
@@ -31,7 +37,13 @@ class LogPositions:
     def __init__(self, kafka: KafkaSettings) -> None:
         """Connect with the first question."""
         self._kafka = kafka
-        self._admin = AdminClient(client_config(kafka))
+        self._connected: AdminClient | None = None
+
+    @property
+    def _admin(self) -> AdminClient:
+        if self._connected is None:
+            self._connected = AdminClient(client_config(self._kafka))
+        return self._connected
 
     def partitions(self, topics: Iterable[str]) -> list[Partition]:
         """Return every partition of topics, in their order."""
@@ -75,22 +87,27 @@ class LogPositions:
         return {(place.topic.removeprefix(prefix), place.partition): place.offset for place in answer.topic_partitions or () if place.offset >= 0}
 
     def _offsets(self, partitions: Collection[Partition], spec: OffsetSpec) -> dict[Partition, int]:
-        """Ask for an offset per partition. Those that were made just now have no leader for a moment: they are asked again."""
+        """Ask for an offset per partition, and again while the brokers do not know who leads it."""
         asked = {TopicPartition(physical_name(self._kafka, topic), number): spec for topic, number in partitions}
         found: dict[Partition, int] = {}
         deadline = time.monotonic() + TIMEOUT_S
         while asked:
-            answers = self._admin.list_offsets(asked, request_timeout=TIMEOUT_S)
-            asked = {}
-            for place, answer in answers.items():
+            failed: dict[TopicPartition, str] = {}
+            for place, answer in self._admin.list_offsets(asked, request_timeout=REQUEST_S).items():
                 try:
-                    found[place.topic.removeprefix(self._kafka.topic_prefix), place.partition] = int(answer.result().offset)
+                    found[place.topic.removeprefix(self._kafka.topic_prefix), place.partition] = int(answer.result(2 * REQUEST_S).offset)
+                except TimeoutError:
+                    failed[place] = f"no answer within {2 * REQUEST_S:g} s"
                 except KafkaException as error:
-                    if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
-                        raise UnavailableError(
-                            f"{self._kafka.bootstrap_servers!r} tells no offsets of {place.topic!r}: {error.args[0].str()}; see `trueloop doctor`"
-                        ) from None
-                    asked[place] = spec
+                    failed[place] = error.args[0].str()
+                    if error.args[0].code() not in _PASSING:
+                        deadline = 0.0
+            asked = dict.fromkeys(failed, spec)
             if asked:
+                # A client that knows an outdated leader may go on asking it for ever, or never be answered. A new client asks who leads.
+                self._connected = None
+                if time.monotonic() > deadline:
+                    place, reason = next(iter(failed.items()))
+                    raise UnavailableError(f"{self._kafka.bootstrap_servers!r} tells no offsets of {place.topic!r}: {reason}; see `trueloop doctor`")
                 time.sleep(RETRY_S)
         return found

@@ -75,9 +75,11 @@ def show(name: str = typer.Argument(..., metavar="ID[@VERSION]", help="A publish
         print_json(policy.model_dump(mode="json") | {"content_hash": found.content_hash, "published_at": found.occurred_at})
         return
     typer.echo(f"{policy.id} version {policy.version} for application {policy.application}, rubric {policy.rubric.id} version {policy.rubric.version}")
-    for section in ("sampling", "agreement", "drift", "pairs", "training", "gate"):
+    for section, values in policy.model_dump(mode="json", exclude={"rubric"}).items():
+        if not isinstance(values, dict):
+            continue
         typer.echo(f"\n[{section}]")
-        for key, value in getattr(policy, section).model_dump(mode="json").items():
+        for key, value in values.items():
             typer.echo(f"{key} = {value}")
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from trueloop.estimates.estimate import Estimate, Undefined
 from trueloop.estimates.frame import Column
-from trueloop.estimates.hajek import hajek
+from trueloop.estimates.hajek import hajek, hajek_of
 from trueloop.estimates.interval import Scale
+from trueloop.estimates.moments import sample_moments
 from trueloop.estimates.paired_labels import PairedLabels, paired_labels
 
 DEFAULT_EDGES = tuple(step / 10 for step in range(11))
@@ -32,9 +33,13 @@ def calibration_in_the_large(
     >>> calibration_in_the_large([1, 0, 1, 0], [0.25, 0.25, 0.5, 0.0]).value
     0.25
     """
-    pairs = paired_labels(values, predictions, probabilities, clusters, data)
+    return calibration_in_the_large_of(paired_labels(values, predictions, probabilities, clusters, data), confidence=confidence)
+
+
+def calibration_in_the_large_of(pairs: PairedLabels, *, confidence: float = 0.95) -> Estimate:
+    """Return the mean of label less score over units that have both. See `calibration_in_the_large`."""
     differences = [y - m for y, m in zip(pairs.values, pairs.predictions, strict=True)]
-    return hajek(differences, [1 / w for w in pairs.weights], clusters=pairs.clusters, confidence=confidence)
+    return hajek_of(sample_moments(differences, [1 / w for w in pairs.weights], None, pairs.clusters), confidence=confidence)
 
 
 def calibration_slope(
@@ -57,7 +62,11 @@ def calibration_slope(
     >>> round(calibration_slope([0.1, 0.3, 0.5, 0.8], [0.0, 0.4, 0.8, 1.4]).value, 3)
     0.5
     """
-    pairs = paired_labels(values, predictions, probabilities, clusters, data)
+    return calibration_slope_of(paired_labels(values, predictions, probabilities, clusters, data), confidence=confidence)
+
+
+def calibration_slope_of(pairs: PairedLabels, *, confidence: float = 0.95) -> Estimate:
+    """Return the slope over units that have both. See `calibration_slope`."""
     n = len(pairs.values)
     if n == 0:
         return Estimate(None, 0, undefined=Undefined.NO_LABELS)

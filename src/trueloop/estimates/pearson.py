@@ -49,10 +49,11 @@ def pearson_correlation(
     >>> round(pearson_correlation([1, 2, 3, 5], [1, 2, 3, 4]).value, 4)
     0.9827
     """
-    return _correlation(paired_labels(values, predictions, probabilities, clusters, data), confidence)
+    return pearson_correlation_of(paired_labels(values, predictions, probabilities, clusters, data), confidence=confidence)
 
 
-def _correlation(pairs: PairedLabels, confidence: float) -> Estimate:
+def pearson_correlation_of(pairs: PairedLabels, *, confidence: float = 0.95) -> Estimate:
+    """Return the correlation over units that have both. See `pearson_correlation`."""
     n, clusters = len(pairs.values), pairs.n_clusters
     if n == 0:
         return Estimate(None, 0, undefined=Undefined.NO_LABELS)

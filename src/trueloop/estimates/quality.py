@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from trueloop.estimates.aipw import aipw_of
-from trueloop.estimates.calibration import calibration_in_the_large, calibration_slope
+from trueloop.estimates.calibration import calibration_in_the_large_of, calibration_slope_of
 from trueloop.estimates.estimate import Estimate
-from trueloop.estimates.pearson import pearson_correlation
+from trueloop.estimates.paired_labels import PairedLabels
+from trueloop.estimates.pearson import pearson_correlation_of
 from trueloop.estimates.population import JudgedTotals, LabelledUnit, population_moments
 from trueloop.estimates.prediction_powered import prediction_powered_mean_of
 from trueloop.events.quality_estimate import EstimateMethod, JudgeFallback, NoEstimate
@@ -45,15 +46,25 @@ def quality_fields(units: Sequence[LabelledUnit], judged: JudgedTotals, judge: s
     }
     if judge is None or not judged.n:
         return fields
-    columns = [unit.value for unit in units], [unit.prediction for unit in units], [unit.probability for unit in units]
-    clusters = [unit.cluster for unit in units]
+    pairs = _pairs(units)
     return {
         **fields,
         **_named("aipw", aipw_of(moments, scale=SCALE)),
-        **_named("correlation", pearson_correlation(*columns, clusters=clusters)),
-        **_named("severity", calibration_in_the_large(*columns, clusters=clusters)),
-        **_named("slope", calibration_slope(*columns, clusters=clusters)),
+        **_named("correlation", pearson_correlation_of(pairs)),
+        **_named("severity", calibration_in_the_large_of(pairs)),
+        **_named("slope", calibration_slope_of(pairs)),
     }
+
+
+def _pairs(units: Sequence[LabelledUnit]) -> PairedLabels:
+    found = PairedLabels([], [], [], [])
+    for place, (value, probability, prediction, cluster) in enumerate(units):
+        if prediction is not None:
+            found.values.append(value)
+            found.predictions.append(prediction)
+            found.weights.append(1.0 / probability)
+            found.clusters.append((place,) if cluster is None else ("", cluster))
+    return found
 
 
 def _named(name: str, estimate: Estimate | None) -> dict[str, float | None]:

@@ -124,12 +124,7 @@ class PanelTruths:
             self._tasks[task_id] = task
 
     def changed(
-        self,
-        application: str,
-        touched: Collection[str],
-        panel: Panel,
-        governed_at: Callable[[datetime], InForce | None],
-        rubric_of: Callable[..., Rubric | None],
+        self, application: str, touched: Collection[str], panel: Panel, *, governed_at: Callable[[datetime], InForce | None], rubric_of: RubricOf
     ) -> Iterator[ItemTruth]:
         """Yield what has to be told, those that were touched first, the others in the order of their ids.
 
@@ -140,6 +135,8 @@ class PanelTruths:
             governed_at: The policy in force at a moment.
             rubric_of: The rubric of an id and version.
         """
+        # First, because a worker that starts anew has every task that it ever heard of here.
+        self._prune()
         before, self._panel = self._panel, panel
         others = sorted(self._affected(before) - set(touched))
         for task_id in (*touched, *others):
@@ -151,7 +148,6 @@ class PanelTruths:
             if told is None or (truth != told if task_id in touched else _is_news(truth, told, governed.policy.reviewers.truth_step)):
                 self._told[task_id] = truth
                 yield truth
-        self._prune()
 
     def _affected(self, before: Panel) -> set[str]:
         """Return the tasks whose fit has changed, or the weight of one of whose reviewers."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trueloop.adapters.clickhouse.positions import Partition
+from trueloop.adapters.log_positions import Partition
 
 if TYPE_CHECKING:
     from confluent_kafka import Message

@@ -1,24 +1,18 @@
 """Where the sink continues: the tables themselves say how far they reach, so rows and position can never disagree."""
 
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaException
 
 from trueloop.adapters.clickhouse import ddl
 from trueloop.adapters.clickhouse.ddl import quote
 from trueloop.adapters.clickhouse.engine import Engine
-from trueloop.adapters.kafka import TIMEOUT_S, client_config, physical_name
+from trueloop.adapters.kafka import TIMEOUT_S, physical_name
+from trueloop.adapters.log_positions import LogPositions, Partition
 from trueloop.config import KafkaSettings
 from trueloop.errors import IntegrityError, UnavailableError
 from trueloop.topics import ALL, physical
-
-RETRY_S = 0.1
-_PASSING = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})
-Partition = tuple[str, int]
-"""A topic as the registry names it, and one of its partitions."""
 
 
 def sink_topics() -> frozenset[str]:
@@ -56,16 +50,14 @@ def starts(kafka: KafkaSettings, wanted: Collection[Partition], stored: dict[Par
 
     Raises IntegrityError when a partition ends before what ClickHouse holds of it, UnavailableError when the broker does not answer.
     """
-    admin = AdminClient(client_config(kafka))
-    first, end = (_offsets(admin, kafka, wanted, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))  # type: ignore[no-untyped-call]
     offsets, expired = {}, {}
-    for partition in wanted:
+    for partition, held in LogPositions(kafka).bounds(wanted).items():
         position = stored.get(partition, 0)
-        if position > end[partition]:
-            raise _foreign(kafka, partition, end[partition], position)
-        if position < first[partition]:
-            expired[partition] = first[partition] - position
-        offsets[partition] = max(position, first[partition])
+        if position > held.end:
+            raise _foreign(kafka, partition, held.end, position)
+        if position < held.start:
+            expired[partition] = held.start - position
+        offsets[partition] = max(position, held.start)
     return Starts(offsets, expired)
 
 
@@ -88,25 +80,3 @@ def partitions_of(consumer: Consumer, kafka: KafkaSettings) -> list[Partition]:
     if missing:
         raise UnavailableError(f"{len(missing)} topics do not exist, {missing[0]!r} is one; create the topics with `trueloop topics create`")
     return [(name, number) for name in sorted(sink_topics()) for number in found[physical_name(kafka, name)].partitions]
-
-
-def _offsets(admin: AdminClient, kafka: KafkaSettings, wanted: Collection[Partition], spec: OffsetSpec) -> dict[Partition, int]:
-    """Return an offset per partition. Partitions that were made just now have no leader for a moment: they are asked again."""
-    asked = {TopicPartition(physical_name(kafka, topic), number): spec for topic, number in wanted}
-    found: dict[Partition, int] = {}
-    deadline = time.monotonic() + TIMEOUT_S
-    while asked:
-        answers = admin.list_offsets(asked, request_timeout=TIMEOUT_S)
-        asked = {}
-        for partition, answer in answers.items():
-            try:
-                found[partition.topic.removeprefix(kafka.topic_prefix), partition.partition] = answer.result().offset
-            except KafkaException as error:
-                if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
-                    raise UnavailableError(
-                        f"{kafka.bootstrap_servers!r} tells no offsets of {partition.topic!r}: {error.args[0].str()}; see `trueloop doctor`"
-                    ) from None
-                asked[partition] = spec
-        if asked:
-            time.sleep(RETRY_S)
-    return found

@@ -12,9 +12,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from trueloop.adapters.clickhouse.dead_letter_sender import DeadLetterSender
 from trueloop.adapters.clickhouse.engine import ClickHouseError, Engine
 from trueloop.adapters.clickhouse.pending import Batch, Pending
-from trueloop.adapters.clickhouse.positions import Partition, partitions_of, sink_topics, starts, store_positions, stored_positions
+from trueloop.adapters.clickhouse.positions import partitions_of, sink_topics, starts, store_positions, stored_positions
 from trueloop.adapters.clickhouse.rows import RowReader, Rows, warm_up
 from trueloop.adapters.kafka import client_config, physical_name
+from trueloop.adapters.log_positions import Partition
 from trueloop.adapters.metrics.record_metrics import RecordMetrics
 from trueloop.adapters.metrics.standing import Drop, Lag, Standing
 from trueloop.codec import Codec
