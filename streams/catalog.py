@@ -6,7 +6,7 @@ from importlib import import_module
 from trueloop.errors import ConfigurationError
 from trueloop.processors.processor import Processor
 
-NAMES = ("sampling", "collection", "agreement", "reviewers", "estimates", "drift", "trigger", "gating")
+NAMES = ("sampling", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "trigger", "gating")
 
 
 def processors(names: Iterable[str]) -> tuple[Processor, ...]:
@@ -14,7 +14,7 @@ def processors(names: Iterable[str]) -> tuple[Processor, ...]:
 
     >>> processors(["sampler"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    trueloop.errors.ConfigurationError: no stream worker 'sampler'; expected one of agreement, collection, drift, estimates, gating, ..., trigger
+    trueloop.errors.ConfigurationError: no stream worker 'sampler'; expected one of agreement, collection, distributions, ..., trigger
     """
     found: list[Processor] = []
     for name in names:

@@ -40,6 +40,7 @@ class Part:
 
 PLAN = (
     Part("sampling", (topics.REVIEW_QUEUE, topics.REVIEWED_TRACES, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS), begins_anywhere=True),
+    Part("profiles", (topics.DRIFT_OBSERVATIONS, topics.DRIFT_VALUES), begins_anywhere=True),
     Part(
         "collection",
         (topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS),
@@ -48,8 +49,10 @@ PLAN = (
     ),
     Part("agreement", (topics.AGREEMENT,), rebuilt_when_cut=(topics.AGREEMENT_UNITS,)),
     Part("reviewers", (topics.REVIEWERS, topics.TRUTHS)),
-    Part("estimates", (topics.ESTIMATES,)),
+    Part("estimates", (topics.ESTIMATES, topics.DRIFT_OBSERVATIONS)),
     Part("drift", (topics.DRIFT,)),
+    Part("distributions", (topics.DRIFT,)),
+    Part("families", (topics.DRIFT_FAMILIES,)),
     # These two decide. Their decisions go to the rebuild's own topics, which nobody carries out: trainers and services read the real ones.
     Part("trigger", (topics.DATASET_VERSIONS, topics.TRAINING_REQUESTS)),
     Part("gating", (topics.GATES, topics.RELEASES)),
@@ -99,6 +102,7 @@ RULES: dict[Topic, Rule] = {
     topics.REVIEWED_TRACES: Rule(lambda record: str(record["task_id"])),
     topics.CALIBRATION: Rule(lambda record: str(record["item_id"])),
     topics.DRIFT_OBSERVATIONS: Rule(lambda record: str(record["series_id"]), Kept.ITEMS),
+    topics.DRIFT_VALUES: Rule(lambda record: str(record["series_id"]), Kept.ITEMS),
     topics.AGREEMENT_UNITS: Rule(lambda record: str(record["task_id"])),
     # A pair is said as soon as its labels are there, and again when their truth differs: which of the two is read first decides what lies between.
     topics.PREFERENCE_PAIRS: Rule(
@@ -112,6 +116,7 @@ RULES: dict[Topic, Rule] = {
     # Labels and a judge's scores are two streams: how many scores had come when a label did is not to be repeated, what the labels say is.
     topics.ESTIMATES: Rule(_window, Kept.LAST_WORD, frozenset({"occurred_at", "event_id"}) | JUDGED),
     topics.DRIFT: Rule(lambda record: str(record["series_id"])),
+    topics.DRIFT_FAMILIES: Rule(lambda record: str(record["application"])),
     # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).
     topics.DATASET_VERSIONS: Rule(lambda record: f"{record['name']}@{record['version']}", without=frozenset({"agreement"})),
     topics.TRAINING_REQUESTS: Rule(lambda record: str(record["job_id"])),

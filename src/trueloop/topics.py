@@ -69,7 +69,9 @@ TRUTHS = Topic("truths", ev.ItemTruth, lambda e: e.task_id, KEYED)
 REVIEWED_TRACES = Topic("reviewed-traces", ev.ReviewedTrace, lambda e: e.task_id, KEYED, internal=True, restricted=True)
 ESTIMATES = Topic("estimates", ev.QualityEstimate, lambda e: e.series_id)
 DRIFT_OBSERVATIONS = Topic("drift-observations", ev.DriftObservations, lambda e: e.series_id, KEYED, 30 * DAY_MS, internal=True)
+DRIFT_VALUES = Topic("drift-values", ev.DriftValues, lambda e: e.series_id, KEYED, 30 * DAY_MS, internal=True)
 DRIFT = Topic("drift", ev.DriftSignal, lambda e: e.series_id)
+DRIFT_FAMILIES = Topic("drift-families", ev.DriftFamily, lambda e: e.application)
 PREFERENCE_PAIRS = Topic("preference-pairs", ev.PreferencePair, lambda e: e.pair_id)
 CALIBRATION = Topic("calibration", ev.CalibrationItem, lambda e: e.item_id, cleanup_policy="compact")
 DATASET_VERSIONS = Topic("dataset-versions", ev.DatasetVersion, lambda e: f"{e.name}@{e.version}", cleanup_policy="compact")
@@ -84,8 +86,8 @@ ERASURES = Topic("erasures", ev.Erasure, lambda e: e.subject_id)
 
 ALL: tuple[Topic, ...] = (
     TRACES, REVIEW_QUEUE, LABELS, APPEALS, GOLD, AGREEMENT_UNITS, AGREEMENT, REVIEWERS, TRUTHS, REVIEWED_TRACES, ESTIMATES,
-    DRIFT_OBSERVATIONS, DRIFT, PREFERENCE_PAIRS, CALIBRATION, DATASET_VERSIONS, TRAINING_REQUESTS, TRAINING_RESULTS, EVALUATIONS, GATES,
-    RELEASES, RUBRICS, POLICIES, ERASURES,
+    DRIFT_OBSERVATIONS, DRIFT_VALUES, DRIFT, DRIFT_FAMILIES, PREFERENCE_PAIRS, CALIBRATION, DATASET_VERSIONS, TRAINING_REQUESTS, TRAINING_RESULTS,
+    EVALUATIONS, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
 )  # fmt: skip
 
 _BY_NAME = {topic.name: topic for topic in ALL}

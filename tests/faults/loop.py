@@ -31,7 +31,8 @@ BLINDING_KEY = "faults"
 STREAMS = ("worker", *PROCESSORS)
 SINK = ("worker", "sink")
 GROUPS = {
-    "sampling": ("traces",), "collection": ("review-queue", "labels", "labels.retry", "truths"),
+    "sampling": ("traces",), "profiles": ("traces",), "distributions": ("drift-values",), "families": ("drift",),
+    "collection": ("review-queue", "labels", "labels.retry", "truths"),
     "agreement": ("agreement-units",), "drift": ("drift-observations",),
     "estimates": ("reviewed-traces", "truths", "drift-observations"),
     "reviewers": ("review-queue", "labels", "labels.retry", "gold"),

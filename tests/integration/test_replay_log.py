@@ -26,6 +26,7 @@ from trueloop.adapters.publication import Documents
 from trueloop.adapters.registry import connect
 from trueloop.codec import Codec
 from trueloop.config import Settings
+from trueloop.drift.detector import NAME
 from trueloop.embedded.runtime import EmbeddedRuntime, Stack
 from trueloop.embedded.stack import loop_stack
 from trueloop.events import Evaluation, ItemTruth, PreferencePair, Release, ReleaseReason, ReviewTask
@@ -46,7 +47,10 @@ POLICY = Policy.model_validate(
         "id": "replayed", "version": 1, "application": APPLICATION, "rubric": {"id": "kindness", "version": 1},
         "sampling": {"form": "RATING", "rate": 0.6, "strata": [{"slice": "locale", "value": "de", "rate": 1.0}], "labels_needed": 2, "due_minutes": 60},
         "agreement": {"pane_minutes": 60, "window_panes": 24, "slices": ["locale"]},
-        "drift": {"reference_size": 40, "slices": ["locale"]},
+        "drift": {
+            "reference_size": 40, "slices": ["locale"], "limits": [{"metric": "completion_chars", "above": 9}],
+            "profiles": {"share": 1.0, "reference_size": 50, "window_size": 50},
+        },
         "estimates": {"judge": {"tone": "judge"}, "slices": ["locale"]},
         "training": {"method": "dpo", "min_new_pairs": 30},
         "gate": {"min_items": 10, "dimensions": [{"dimension": "tone", "evaluator": "check:test"}]},
@@ -184,14 +188,34 @@ def test_the_rebuild_is_identical_and_changes_nothing(runtime: EmbeddedRuntime, 
     assert ends(settings) == before, "the rebuild wrote into the loop's own topics"
     assert not shadows(settings)
     assert report["review-queue"]["identical"] == len(tasks) > N_TRACES / 2
-    assert report["traces.dead-letters"]["identical"] == N_BAD
+    assert report["traces.dead-letters"]["identical"] == 2 * N_BAD  # sampling and profiles refuse them
     assert report["labels.dead-letters"]["identical"] == len(tasks[::20]) + 1
-    derived = ("calibration", "agreement-units", "agreement", "preference-pairs", "drift-observations", "drift", "dataset-versions", "gates")
-    for name in (*derived, "reviewers", "truths", "reviewed-traces", "estimates"):
+    derived = ("calibration", "agreement-units", "agreement", "preference-pairs", "drift-observations", "drift-values", "drift", "drift-families")
+    for name in (*derived, "dataset-versions", "gates", "reviewers", "truths", "reviewed-traces", "estimates"):
         assert report[name]["identical"] > 0, name
     assert report["training-requests"]["identical"] == 1
     assert report["releases"]["identical"] == 1
     assert {table["name"]: table["identical"] + table["superseded"] for table in report["tables"]}["traces"] == N_TRACES + N_TRACES // 40
+
+
+def test_drift_is_told_of_losses_and_of_distributions(runtime: EmbeddedRuntime, settings: Settings, tasks: list[ReviewTask]) -> None:
+    """Answers of more than 9 characters come with the hundredth trace: the limit alarms, the length warns, and both name their reference."""
+
+    def rows(query: str) -> list[dict[str, Any]]:
+        done = trueloop(runtime, "sql", "--json", query)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    limit = {"metric": "limit:completion_chars>9", "slice": "all"}
+    until(lambda: limit in rows("SELECT metric, slice FROM v_drift_families"), "the sink has the families")
+    told = {(row["metric"], row["slice"], row["detector"]): row for row in rows("SELECT * FROM v_drift")}
+    alarm = told["limit:completion_chars>9", "all", NAME]
+    assert (alarm["state"], alarm["reference_checkpoints"], int(alarm["n_observed"]) > 200) == ("ALARM", ["base"], True)
+    assert told["error", "locale=de", NAME]["state"] == "OK"
+    assert {"disagreement:tone", "disagreement:accuracy", "judge-gap:tone"} <= {metric for metric, _, _ in told}
+    length = told["completion_chars", "all", "wasserstein-distance"]
+    assert (length["state"], length["reference_checkpoints"]) == ("WARNING", ["base"])
+    assert length["statistic"] > length["limit_high"]
 
 
 def test_truths_pairs_and_estimates_reach_the_analyst(runtime: EmbeddedRuntime, settings: Settings, codec: Codec, tasks: list[ReviewTask]) -> None:

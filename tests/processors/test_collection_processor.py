@@ -209,9 +209,19 @@ def test_the_served_completion_is_observed_once_per_task() -> None:
     run.send(task().model_copy(update={"candidates": candidates}))
     for reviewer, tone in (("r1", 5), ("r2", 3), ("r3", 1)):
         run.send(label(reviewer, ratings=ratings({served: {"tone": tone}, "b": {"tone": 1}})))
-    (observation,) = run.out_of(DRIFT_OBSERVATIONS)
-    # Complete with the second label: losses 0 and 1/2 on the scale 1..5.
-    assert (observation.metric, observation.loss_values().tolist()) == ("dimension:tone", [0.25])
+    # Complete with the second label: losses 0 and 1/2 on the scale 1..5. Of two completions they disagree about one.
+    assert [(each.metric, each.loss_values().tolist()) for each in run.out_of(DRIFT_OBSERVATIONS)] == [
+        ("dimension:tone", [0.25]),
+        ("disagreement:tone", [0.5]),
+    ]
+
+
+def test_preferences_tell_how_far_reviewers_disagree() -> None:
+    run = driver(labels_needed=3)
+    for reviewer, preferred in (("r1", "a"), ("r2", "a"), ("r3", None)):
+        run.send(label(reviewer, preferences=prefers(preferred)))
+    (told,) = run.out_of(DRIFT_OBSERVATIONS)
+    assert (told.metric, told.slice, told.loss_values().round(9).tolist()) == ("disagreement:overall", "all", [round(2 / 3, 9)])
 
 
 def test_contributions_carry_all_and_the_wanted_slice() -> None:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tests.factories import START, example
-from trueloop.drift import Detector, update
+from trueloop.drift import Detector, LossWindow, null_mean, update
+from trueloop.drift.betting import log_wealth_above, mixture
+from trueloop.drift.loss_window import extend
 from trueloop.events import DriftObservations, DriftState, PolicyPublished, RubricPublished
 from trueloop.processors.drift import EVIDENCE_SPAN, MAX_EVIDENCE, PROCESSOR, REMEMBERED
 from trueloop.processors.processor import Context, Source
@@ -16,10 +18,11 @@ from trueloop.rubrics.rubric import Rubric
 from trueloop.testing import ProcessorDriver
 from trueloop.topics import DRIFT_OBSERVATIONS
 
+SEED = 20261121
 CONFIG = Drift(reference_size=20, arl_target=1000.0, tolerance=0.02)
 
 
-def governance():
+def governance(applications=("billing-support",), **changes):
     rubric = Rubric.model_validate(
         {
             "id": "billing",
@@ -36,13 +39,17 @@ def governance():
             "application": "billing-support",
             "rubric": {"id": "billing", "version": 2},
             "sampling": {"rate": 1.0},
-            "drift": CONFIG.model_dump(),
+            "drift": CONFIG.model_dump() | changes,
             "gate": {"dimensions": [{"dimension": "tone", "evaluator": "check:tone"}]},
         }
     )
+    document = policy.model_dump_json()
+    policies = [
+        example(PolicyPublished, event_id=name, application=name, policy_id="billing-policy", version=1, content_hash="policy-hash", document=document)
+        for name in applications
+    ]
     return Governance(
-        [example(RubricPublished, rubric_id="billing", version=2, document=rubric.model_dump_json())],
-        [example(PolicyPublished, policy_id="billing-policy", version=1, content_hash="policy-hash", document=policy.model_dump_json())],
+        [example(RubricPublished, rubric_id="billing", version=2, document=rubric.model_dump_json(), application=name) for name in applications], policies
     )
 
 
@@ -114,11 +121,14 @@ def test_it_says_what_the_detector_says():
     assert last.state is detector.state
 
 
-def test_every_fiftieth_observation_signals_also_before_the_reference_is_full():
+def test_every_fiftieth_observation_signals_and_every_full_window():
     drive = driver()
     feed(drive, [0.5] * 200)
-    assert [signal.n_current for signal in drive.out] == [0, 30, 80, 130, 180]
-    assert len({signal.event_id for signal in drive.out}) == 5
+    assert [signal.n_observed for signal in drive.out] == [20, 40, 50, 60, 80, 100, 120, 140, 150, 160, 180, 200]
+    assert [signal.n_current for signal in drive.out] == [signal.n_observed - 20 for signal in drive.out]
+    assert [signal.n_window for signal in drive.out] == [0] + [20] * 11
+    assert all(signal.log_e_window < 0 for signal in drive.out[1:])
+    assert len({signal.event_id for signal in drive.out}) == 12
 
 
 def test_before_the_reference_is_full_it_has_no_data():
@@ -274,3 +284,132 @@ def test_each_item_has_the_checkpoint_that_answered_it():
     feed(drive, GOOD_THEN_BAD)
     drive.send(several([(28, 1.0), (29, 0.0), (30, 0.0)], checkpoints=["v1", "v2"], checkpoint_of=np.array([0, -1, 1]).tobytes()))
     assert (drive.out[-1].state, drive.out[-1].checkpoint, drive.out[-1].n_current) == (DriftState.OK, "v2", 1)
+
+
+def test_the_reference_is_named_by_its_number_checkpoints_and_time():
+    drive = driver()
+    feed(drive, [0.5] * 20 + [0.0] * 20)  # better, so it becomes the reference
+    first, *_, second = drive.out
+    assert (first.reference_number, first.reference_checkpoints, first.n_reference) == (1, ["v1"], 20)
+    assert (first.reference_from, first.reference_to) == (START, START + timedelta(seconds=19))
+    assert (second.reference_number, second.reference_mean) == (2, 0.0)
+    assert (second.reference_from, second.reference_to) == (START + timedelta(seconds=20), START + timedelta(seconds=39))
+
+
+def test_the_time_of_a_reference_is_that_of_its_batches():
+    drive = driver()
+    drive.send(several(list(enumerate([0.5] * 5))))
+    drive.send(several(list(enumerate([0.5] * 25))[5:]))
+    drive.send(several([(number, 0.0) for number in range(30, 60)]))
+    signals = {signal.reference_number: signal for signal in drive.out}
+    assert (signals[1].reference_from, signals[1].reference_to) == (START + timedelta(seconds=4), START + timedelta(seconds=24))
+    assert (signals[2].reference_from, signals[2].reference_to) == (START + timedelta(seconds=24), START + timedelta(seconds=59))
+
+
+@pytest.mark.parametrize(("on_release", "expected"), [("keep", (["v1"], 0.0, DriftState.ALARM)), ("restart", (["v2"], 1.0, DriftState.OK))])
+def test_the_policy_says_whether_a_release_is_the_standard(on_release, expected):
+    """By default the reference says what users were used to; or else the next full window is the reference, and an alarm may come until then."""
+    drive = ProcessorDriver(PROCESSOR, Context(governance(on_release=on_release)))
+    feed(drive, [0.0] * 30)
+    feed(drive, [1.0] * 60, start=30, checkpoint="v2")
+    assert DriftState.ALARM in states(drive)
+    last = drive.out[-1]
+    assert (last.reference_checkpoints, last.reference_mean, last.state) == expected
+
+
+def test_the_e_value_of_a_window_is_that_of_the_gamblers_against_the_reference():
+    drive = driver()
+    feed(drive, [0.0] * 20 + [0.0, 1.0] * 10 + [0.0] * 20)
+    _, drifted, _, quiet = drive.out  # the reference, a window, the fiftieth, a window
+    null = null_mean(drive.state("series-1").detector.reference, CONFIG)
+    expected = float(mixture(log_wealth_above(extend(LossWindow(), [0.0, 1.0] * 10), (null,)))[0])
+    assert (drifted.n_observed, drifted.log_e_window) == (40, expected)
+    assert expected > 1
+    assert quiet.log_e_window < 0
+
+
+HOUR = timedelta(hours=1)
+
+
+def at(number, hours, series="series-1", loss=0.0):
+    return observation(number, loss, series_id=series, occurred_at=START + hours * HOUR)
+
+
+def filled(series="series-1", start=0, hours=0.0):
+    return [at(start + number, hours, series) for number in range(20)]
+
+
+def test_a_series_that_falls_silent_has_no_data_as_soon_as_another_one_shows_that_time_has_passed():
+    drive = driver()
+    for event in (*filled(), *filled("series-2", 100), at(200, 24, "series-2")):
+        drive.send(event)
+    assert DriftState.NO_DATA not in states(drive), "24 hours are not more than 24 hours"
+    drive.send(at(201, 24.5, "series-2"))
+    silent = drive.out[-1]
+    assert (silent.series_id, silent.state, silent.occurred_at) == ("series-1", DriftState.NO_DATA, START + 24 * HOUR)
+    assert (silent.n_observed, silent.n_reference, silent.log_e_value, silent.evidence_trace_ids) == (20, 20, None, [])
+    drive.send(at(202, 48, "series-2"))
+    assert states(drive).count(DriftState.NO_DATA) == 1, "said once"
+    drive.send(at(20, 49))
+    assert (drive.out[-1].series_id, drive.out[-1].state, drive.out[-1].n_observed) == ("series-1", DriftState.OK, 21)
+
+
+def test_a_series_that_comes_back_says_that_it_was_silent_even_if_nobody_noticed():
+    alone, noticed = driver(), driver()
+    for event in (*filled(), at(20, 30)):
+        alone.send(event)
+    for event in (*filled(), *filled("series-2", 100), at(120, 25, "series-2"), at(20, 30)):
+        noticed.send(event)
+    assert [(signal.state, signal.n_observed) for signal in alone.out[-2:]] == [(DriftState.NO_DATA, 20), (DriftState.OK, 21)]
+    mine = [signal for signal in noticed.out if signal.series_id == "series-1"]
+    assert [signal.event_id for signal in alone.out] == list(dict.fromkeys(signal.event_id for signal in mine))
+    assert {signal.event_id: signal for signal in mine} == {signal.event_id: signal for signal in alone.out}
+
+
+def test_a_date_in_the_future_is_wrong_for_a_moment_only():
+    drive = driver()
+    for event in (*filled(), *filled("series-2", 100), at(120, 24 * 365 * 10, "series-3"), at(20, 1), at(121, 2, "series-2")):
+        drive.send(event)
+    assert states(drive).count(DriftState.NO_DATA) == 2
+    for number in range(21, 80):
+        drive.send(at(number, 2))
+    assert states(drive).count(DriftState.NO_DATA) == 2
+    assert drive.out[-1].state is DriftState.OK
+
+
+def test_silence_survives_a_restart_and_is_said_the_same_way():
+    plain, restarted = driver(), driver()
+    for drive in (plain, restarted):
+        for event in (*filled(), *filled("series-2", 100)):
+            drive.send(event)
+    restarted.restart()
+    for drive in (plain, restarted):
+        drive.send(at(120, 25, "series-2"))
+    assert restarted.out == plain.out
+    restarted.restart()
+    restarted.send(at(121, 25, "series-2"))
+    assert {signal.event_id for signal in restarted.out} == {signal.event_id for signal in plain.out}
+
+
+def test_another_application_shows_nothing():
+    drive = ProcessorDriver(PROCESSOR, Context(governance(applications=("billing-support", "other"))))
+    for event in (*filled(), *(each.model_copy(update={"application": "other"}) for each in filled("series-2", 100, 99.0))):
+        drive.send(event)
+    assert DriftState.NO_DATA not in states(drive)
+
+
+def test_the_e_values_of_windows_of_series_that_do_not_drift_are_one_at_most_in_the_mean():
+    """What e-BH asks of them; and of series that do drift they are large enough for it: 200 series, a seed, coins of 0.2 that become 0.5."""
+    rng = np.random.default_rng(SEED)
+    context = Context(governance(reference_size=100))
+    quiet, drifted = [], []
+    for number in range(200):
+        drive = ProcessorDriver(PROCESSOR, context)
+        losses = (rng.random(300) < np.repeat([0.2, 0.2, 0.5], 100)).astype(float)
+        for start in range(0, 300, 100):
+            drive.send(several(list(enumerate(losses))[start : start + 100], series_id=f"series-{number}", worst=[]))
+        before, after = (signal for signal in drive.out if signal.n_observed in (200, 300))
+        quiet.append(1.0 if before.log_e_window is None else np.exp(before.log_e_window))  # none of a window that has just become the reference
+        drifted.append(after.log_e_window)
+    assert np.mean(quiet) <= 1.0
+    assert np.median(drifted) > np.log(20)

@@ -12,14 +12,14 @@ from tests.processors.scenario import KEY, RUBRIC, START, context, policy, task,
 from trueloop.drift.observations import Losses, mark_of, observations
 from trueloop.drift.series import drift_series
 from trueloop.estimates import aipw, hajek, pearson_correlation, prediction_powered_mean
-from trueloop.events import EstimateMethod, ItemTruth, JudgeFallback, NoEstimate, UnitTruth
+from trueloop.events import EstimateMethod, ItemTruth, JudgeFallback, NoEstimate, StandingVoice, UnitTruth
 from trueloop.events.agreement import WindowKind
 from trueloop.processors import estimates, sampling
 from trueloop.processors.processor import Source
 from trueloop.sampling.blinding import candidate_id
 from trueloop.sampling.reviewed import reviewed_trace
 from trueloop.testing import Clock, ProcessorDriver
-from trueloop.topics import ESTIMATES, REVIEWED_TRACES
+from trueloop.topics import DRIFT_OBSERVATIONS, ESTIMATES, REVIEWED_TRACES
 
 SEED = 20261121
 SECTIONS = {"estimates": {"judge": {"accuracy": "judge"}, "slices": ["locale"]}, "drift": {"slices": ["locale"]}}
@@ -236,3 +236,37 @@ def test_active_sampling_does_not_bias_what_is_told():
     for name in ("hajek", "aipw", "value"):
         assert abs(bias[name]) < 0.02, bias
     assert spread["value"] < spread["hajek"]
+
+
+def voices(number):
+    return [StandingVoice(label_id=f"label-{each}", reviewer_id=f"r{each}", weight=1.0) for each in range(number)]
+
+
+def gaps(drive):
+    return [(event.metric, event.slice, event.loss_values().tolist(), event.worst[0].trace_id) for event in drive.out_of(DRIFT_OBSERVATIONS)]
+
+
+@pytest.mark.parametrize("trace_first", [True, False])
+def test_drift_is_told_once_how_far_complete_labels_lie_from_the_judge(trace_first):
+    drive = driver(SECTIONS | {"sampling": {"labels_needed": 2}})
+    halves = [reviewed(1, score=0.9), truth(1, 0.25, labels=voices(2))]
+    send(drive, halves if trace_first else reversed(halves))
+    expected = [("judge-gap:accuracy", name, [pytest.approx(0.65)], "trace-1") for name in ("all", "locale=de")]
+    assert sorted(gaps(drive)) == expected
+    drive.send(truth(1, 1.0, event_id="edited", labels=voices(3)))
+    assert len(gaps(drive)) == 2, "once per task: an item that counts twice would count for more"
+    drive.replay()
+    assert len(gaps(drive)) == 2
+
+
+def test_no_gap_without_a_judge_a_score_or_all_labels():
+    told = truth(1, 0.25, labels=voices(2))
+    for events, sections in (
+        ([reviewed(1, score=0.9), told.model_copy(update={"labels": voices(1)})], SECTIONS),
+        ([reviewed(1, score=None), told], SECTIONS),
+        ([reviewed(1, score=0.9), told], {"estimates": {"judge": {"tone": "judge"}}}),
+        ([reviewed(1, score=0.9), truth(1, None, labels=voices(2))], SECTIONS),
+    ):
+        drive = driver(sections)
+        send(drive, events)
+        assert gaps(drive) == []

@@ -140,3 +140,78 @@ def test_fields_that_cannot_be_walked_have_no_plan() -> None:
     assert CODEC.columns([b"\1\0\0\0\1rest"], HOT) is None
     assert CODEC.columns([b"\0\0\0\x09\x09rest"], HOT) is None
     assert CODEC.columns([], HOT) is None
+
+
+LISTED = {
+    "type": "record", "name": "R", "fields": [
+        {"name": "list", "type": {"type": "array", "items": {"type": "record", "name": "I", "fields": [
+            {"name": "t", "type": "string"}, {"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["A", "B"]}},
+            {"name": "n", "type": ["null", "string"]}, {"name": "d", "type": "double"},
+            {"name": "b", "type": "boolean"}, {"name": "l", "type": ["long", "null"]},
+            {"name": "f", "type": ["null", {"type": "fixed", "name": "F3", "size": 3}]},
+        ]}}},
+        {"name": "text", "type": ["null", "string"]},
+        {"name": "fixed", "type": ["null", {"type": "fixed", "name": "F2", "size": 2}]},
+        {"name": "count", "type": ["null", "long"]},
+    ],
+}  # fmt: skip
+ITEMS = st.fixed_dictionaries(
+    {
+        "t": st.text(max_size=70), "e": st.sampled_from("AB"), "n": st.none() | st.text(max_size=3), "d": st.floats(allow_nan=False, allow_infinity=False),
+        "b": st.booleans(), "l": st.none() | st.integers(-(2**63), 2**63 - 1), "f": st.none() | st.binary(min_size=3, max_size=3),
+    }
+)  # fmt: skip
+RECORDS = st.fixed_dictionaries(
+    {
+        "list": st.lists(ITEMS, max_size=4), "text": st.none() | st.text(max_size=80), "fixed": st.none() | st.binary(min_size=2, max_size=2),
+        "count": st.none() | st.integers(0, 2**62),
+    }
+)  # fmt: skip
+
+
+def written(record: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    fastavro.schemaless_writer(buffer, fastavro.parse_schema(LISTED), record)
+    return buffer.getvalue()
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=6), st.data())
+@settings(max_examples=150, deadline=None)
+def test_lists_are_stepped_over_and_what_lies_behind_them_is_read(records: list[dict[str, Any]], data: st.DataObject) -> None:
+    values = [written(record) for record in records]
+    plan = plan_of(LISTED, {"text", "fixed", "count"})
+    assert plan is not None
+    found = read_columns(plan, values, b"")
+    assert found.regular.all()
+    assert found.pieces(found.texts["text"]) == [(record["text"] or "").encode() for record in records]
+    assert found.pieces(found.fixed["fixed"]) == [record["fixed"] or b"" for record in records]
+    assert found.present["count"].tolist() == [record["count"] is not None for record in records]
+    assert found.longs["count"].tolist() == [record["count"] or 0 for record in records]
+    assert [start >= 0 for start in found.fixed["fixed"].start.tolist()] == [record["fixed"] is not None for record in records]
+    cut = data.draw(st.integers(0, len(values) - 1))
+    values[cut] = values[cut][: data.draw(st.integers(0, len(values[cut]) - 1))]
+    again = read_columns(plan, values, b"")
+    assert again.regular.tolist() == [place != cut for place in range(len(values))]
+    others = [place for place in range(len(values)) if place != cut]
+    assert [again.pieces(again.texts["text"])[place] for place in others] == [(records[place]["text"] or "").encode() for place in others]
+
+
+def test_a_long_list_and_one_in_two_blocks_are_left_to_the_codec() -> None:
+    schema = {"type": "record", "name": "R", "fields": [
+        {"name": "l", "type": {"type": "array", "items": {"type": "record", "name": "I", "fields": [{"name": "t", "type": "string"}]}}},
+        {"name": "t", "type": "string"},
+    ]}  # fmt: skip
+    plan = plan_of(schema, {"t"})
+    assert plan is not None
+    item, end = b"\x02x", b"\0\x02y"
+    long = bytes([((MAX_ENTRIES + 1) << 1) & 0x7F | 0x80, (MAX_ENTRIES + 1) >> 6]) + item * (MAX_ENTRIES + 1)
+    values = [b"\x02" + item + end, (b"\x02" + item) * 2 + end, b"\x01\x04" + item + end, long + end, b"\0\x02y"]
+    found = read_columns(plan, values, b"")
+    assert found.regular.tolist() == [True, False, False, False, True]
+    assert found.pieces(found.texts["t"])[0] == b"y"
+
+
+def test_lists_of_anything_but_records_of_plain_fields_have_no_plan() -> None:
+    for items in ("string", {"type": "record", "name": "I", "fields": [{"name": "m", "type": {"type": "map", "values": "string"}}]}, ["null", "string"]):
+        fields = [{"name": "l", "type": {"type": "array", "items": items}}, {"name": "t", "type": "string"}]
+        assert plan_of({"type": "record", "name": "R", "fields": fields}, {"t"}) is None

@@ -284,18 +284,28 @@ def test_all_good_then_all_bad_is_found_at_once():
     assert states[3] is DriftState.ALARM
 
 
-def test_a_warning_stands_at_a_tenth_of_the_alarm():
+def test_a_warning_stands_at_a_tenth_of_the_alarm_and_ends_at_a_fiftieth():
+    """The e-detector rises and falls with every loss: a warning that ended where it begins would come and go."""
     detector = run(Detector(), coins(10, 0.1, 100), CONFIG)
-    seen = set()
-    for loss in coins(11, 0.4, 200):
-        detector = update(detector, loss, None, CONFIG)
+    seen, kept, state, flicker = set(), 0, DriftState.OK, [0, 0]
+    for number in range(250):
+        before, naive = state, DriftState.WARNING if detector.evidence.e_detector >= 200 else DriftState.OK
+        around = float(detector.evidence.e_detector < 200)  # for a while it goes up and down around the level of a warning
+        detector = update(detector, around if number < 100 else float(number >= 200), None, CONFIG)
         e = detector.evidence.e_detector
-        expected = DriftState.ALARM if e >= 2000 else DriftState.WARNING if e >= 200 else DriftState.OK
-        assert detector.state is expected
-        seen.add(expected)
-        if expected is DriftState.ALARM:
+        ends = 40 if state is DriftState.WARNING else 200
+        state = DriftState.ALARM if e >= 2000 else DriftState.WARNING if e >= ends else DriftState.OK
+        assert detector.state is state
+        seen.add(state)
+        kept += state is DriftState.WARNING and e < 200
+        flicker[0] += state is not before
+        flicker[1] += (DriftState.WARNING if e >= 200 else DriftState.OK) is not naive
+        if state is DriftState.ALARM:
             break
     assert seen == {DriftState.OK, DriftState.WARNING, DriftState.ALARM}
+    assert kept > 10
+    assert flicker[0] == 4  # a warning, its end after many good answers, another one, and the alarm
+    assert flicker[1] > 20
 
 
 def test_evidence_stands_still_during_an_alarm_and_losses_are_counted():
@@ -411,7 +421,7 @@ def test_state_stays_small():
 
 def test_a_real_rise_is_found_soon():
     """From 0.1 to 0.4 against a null mean near 0.2. Kelly's growth there is kl(0.4, 0.2) = 0.1 nats per loss, and log(20 000) / 0.1 = 99."""
-    config = Drift()
+    config = Drift(reference_size=200)
     delays = [delay(run(Detector(), coins(seed, 0.1, 400), config), coins(1000 + seed, 0.4, 600), config) for seed in range(20)]
     assert 30 < mean(delays) < 150
 
@@ -419,7 +429,7 @@ def test_a_real_rise_is_found_soon():
 def test_a_rise_of_losses_that_scatter_little_is_found_sooner_than_one_of_coins():
     """0.3 to 0.4 with a deviation of 0.06: within the bound of coins, far outside that of gamblers."""
     rng = random.Random(5)
-    config = Drift()
+    config = Drift(reference_size=200)
     before, after = ([min(1.0, max(0.0, rng.gauss(centre, 0.06))) for _ in range(300)] for centre in (0.3, 0.4))
     assert delay(run(Detector(), before, config), after, config) < 150
     assert delay(run(Detector(), coins(1, 0.3, 300), config), coins(2, 0.4, 300), config) is None

@@ -231,6 +231,8 @@ def test_disagreement_is_what_agreement_lacks():
     """Fleiss 1971, one subject of table 1: six raters in categories 1, 3, 1, 1 agree in 3 of 15 pairs."""
     assert disagreement([0, 1, 1, 1, 2, 3]) == pytest.approx(1 - 3 / 15, abs=1e-12)
     assert disagreement([3, 3, 3]) == 0.0
+    assert disagreement([0, 1, 2, 3], [1, 3, 1, 1]) == disagreement([0, 1, 1, 1, 2, 3])
+    assert disagreement([0, 1], [1, 0]) is None
     assert disagreement([]) is None
 
 

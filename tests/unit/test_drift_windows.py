@@ -15,6 +15,7 @@ from trueloop.drift import (
     maximum_mean_discrepancy,
     reference_window,
     restarted,
+    restarted_on_release,
     wasserstein_distance,
 )
 from trueloop.drift.embedding_window import add as add_embeddings
@@ -87,11 +88,32 @@ def test_a_reference_stays_over_a_release_and_names_its_checkpoint():
     assert wasserstein_distance(longer.reference, longer.current).state is DriftState.WARNING
 
 
-def test_a_restart_takes_the_next_window_for_the_reference():
+def test_a_restart_takes_the_next_window_and_compares_with_the_old_reference_until_then():
     state, _ = fill(Windows(Histogram()), lengths(1, 60), "v1", **SIZES)
     state, full = fill(restarted(state), lengths(2, 60, 3.0), "v2", **SIZES)
-    assert full == ()
-    assert (state.number, state.checkpoints, state.reference.n, state.current.n) == (2, ("v2",), 50, 10)
+    assert [(each.count, each.number, each.checkpoints) for each in full] == [(10, 1, ("v1",)), (30, 1, ("v1",)), (50, 1, ("v1",))]
+    assert (state.number, state.checkpoints, state.reference) == (2, ("v2",), add(Histogram(), lengths(2, 60, 3.0)[:50]))
+    assert (state.current.n, state.coming, state.restarting) == (10, None, False)
+
+
+def test_a_release_restarts_once_and_its_reference_holds_nothing_of_the_old_checkpoint():
+    state, _ = fill(Windows(Histogram()), lengths(1, 50), "v1", **SIZES)
+    assert restarted_on_release(state, None) == restarted_on_release(state, "v1") == state
+    state = restarted_on_release(state, "v2")
+    assert state.restarting
+    assert restarted_on_release(state, "v2") == state
+    state, _ = fill(state, lengths(2, 40, 3.0), "v2", **SIZES)
+    state, _ = fill(state, lengths(3, 30), "v1", **SIZES)  # stragglers
+    assert (state.coming.n, state.number) == (40, 1)
+    state, _ = fill(state, lengths(4, 10, 3.0), "v2", **SIZES)
+    assert (state.reference, state.checkpoints) == (add(add(Histogram(), lengths(2, 40, 3.0)), lengths(4, 10, 3.0)), ("v2",))
+    assert restarted_on_release(state, "v1").restarting  # a rollback is a release too
+
+
+def test_a_restart_before_there_is_a_reference_begins_anew():
+    state, _ = fill(Windows(Histogram()), lengths(1, 30), "v1", **SIZES)
+    state, _ = fill(restarted(state), lengths(2, 50), "v2", **SIZES)
+    assert (state.number, state.checkpoints, state.reference) == (1, ("v2",), add(Histogram(), lengths(2, 50)))
 
 
 def test_nothing_is_no_change_and_sizes_are_counts():

@@ -151,6 +151,19 @@ def test_a_worst_item_that_is_not_of_its_batch_is_named() -> None:
         assert kinds(items([batch([1], worst=worst)], [batch([1])])) == [("different", "app/1-1")]
 
 
+@pytest.mark.parametrize("width", [1, 384])
+def test_values_are_compared_item_by_item_too(width: int) -> None:
+    def values(first: int, last: int, changed: int = -1) -> dict[str, Any]:
+        record = batch(range(first, last), metric="latency_ms" if width == 1 else "embedding", width=width)
+        rows = np.arange(first, last, dtype="<f8" if width == 1 else "<i2").repeat(width).reshape(-1, width)
+        if changed >= 0:
+            rows[changed - first, -1] += 1
+        return {name: value for name, value in record.items() if name not in ("losses", "worst")} | {"values": rows.tobytes()}
+
+    assert items([values(0, 40), values(30, 40)], [values(0, 7), values(7, 40)]).is_identical
+    assert kinds(items([values(0, 40, changed=9)], [values(0, 7), values(7, 40)])) == [("different", "traces/1@9")]
+
+
 def test_losses_from_labels_are_compared_whole() -> None:
     from_label = batch([1], source=None, offsets=b"", event_id="label")
     assert items([from_label], [from_label]).is_identical

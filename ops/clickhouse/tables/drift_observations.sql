@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS drift_observations
     `occurred_at` DateTime64(6, 'UTC') COMMENT 'When it happened, by the producer\'s clock, UTC, microseconds since the epoch.',
     `application` LowCardinality(String) COMMENT 'The application (product or service) it belongs to; selects policy and rubric. 1 to 256 characters.',
     `series_id` String COMMENT 'The series: application, metric, slice and rubric version.',
-    `metric` LowCardinality(String) COMMENT '\'dimension:NAME\' for rubric ratings, \'score:NAME\' for model scores.',
+    `metric` LowCardinality(String) COMMENT '\'dimension:NAME\', \'disagreement:NAME\', \'judge-gap:NAME\', \'score:NAME\', \'error\', \'refusal\' or \'limit:...\'.',
     `slice` LowCardinality(String) COMMENT '\'all\' or \'name=value\'.',
     `source` Nullable(String) COMMENT '\'topic/partition\' where the traces were read; null when the losses come from labels.',
     `losses` String COMMENT 'Loss of each item in [0, 1], 0 is best: little-endian float64, one after the other; at least one.',

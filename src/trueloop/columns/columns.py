@@ -9,7 +9,7 @@ from trueloop.columns.plan import FieldPlan, Kind, Plan
 from trueloop.columns.walk import Doubles, Flags, Ints, Spans, Walk
 
 MAX_ENTRIES = 64
-"""Entries of a map that the walk takes in step; a record with more is read singly."""
+"""Entries of a map, or records of a list, that the walk takes in step; a record with more is read singly."""
 
 
 LONGEST_COMPARED = 64
@@ -49,8 +49,8 @@ class MapOfDoubles:
 class Columns:
     """Fields of the same records, by name.
 
-    `data` holds the bytes of all records; `texts` and `maps` (of strings, whole, as they are encoded) are spans of it, `enums` are places in
-    `symbols`. Only rows that are `regular` mean anything.
+    `data` holds the bytes of all records; `texts`, `fixed` and `maps` (of strings, whole, as they are encoded) are spans of it, `enums` are places
+    in `symbols`. `present` tells of the longs that may be null where they are not. Only rows that are `regular` mean anything.
     """
 
     data: bytes
@@ -62,6 +62,8 @@ class Columns:
     symbols: dict[str, tuple[str, ...]] = field(default_factory=dict)
     maps: dict[str, Spans] = field(default_factory=dict)
     double_maps: dict[str, MapOfDoubles] = field(default_factory=dict)
+    fixed: dict[str, Spans] = field(default_factory=dict)
+    present: dict[str, Flags] = field(default_factory=dict)
 
     def pieces(self, spans: Spans) -> list[bytes]:
         """Return the bytes of a span per record; of a null one, nothing."""
@@ -111,6 +113,8 @@ def _read(walk: Walk, columns: Columns, each: FieldPlan, present: Flags | None) 
             columns.texts[each.name] = walk.text(present)
         case Kind.LONG:
             columns.longs[each.name] = walk.long(present)
+            if present is not None:
+                columns.present[each.name] = present
         case Kind.DOUBLE:
             columns.doubles[each.name] = walk.double(present)
         case Kind.BOOLEAN:
@@ -126,6 +130,33 @@ def _read(walk: Walk, columns: Columns, each: FieldPlan, present: Flags | None) 
             columns.maps[each.name] = Spans(start, walk.position)
         case Kind.DOUBLE_MAP:
             columns.double_maps[each.name] = _entries(walk, present, doubles=True)
+        case Kind.FIXED:
+            columns.fixed[each.name] = walk.stretch(each.size, present)
+        case Kind.RECORDS:
+            _pass_records(walk, each, present)
+
+
+def _pass_records(walk: Walk, each: FieldPlan, present: Flags | None) -> None:
+    """Step over a list of records of plain fields. Like a map, a list in more than one block is rare and read singly."""
+    counts = walk.long(present)
+    walk.irregular((counts < 0) | (counts > MAX_ENTRIES))
+    counts = np.where(walk.regular, counts, 0)
+    for place in range(int(counts.max(initial=0))):
+        active = counts > place
+        for item in each.items:
+            there = active if item.null_branch is None else walk.branch(item.null_branch, active)
+            match item.kind:
+                case Kind.TEXT:
+                    walk.text(there)
+                case Kind.DOUBLE:
+                    walk.double(there)
+                case Kind.BOOLEAN:
+                    walk.boolean(there)
+                case Kind.FIXED:
+                    walk.stretch(item.size, there)
+                case _:
+                    walk.long(there)
+    walk.irregular(walk.long(counts > 0) != 0)
 
 
 def _entries(walk: Walk, present: Flags | None, *, doubles: bool) -> MapOfDoubles:

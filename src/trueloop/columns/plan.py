@@ -1,7 +1,7 @@
 """How to walk the first fields of a writer's records."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -16,16 +16,22 @@ class Kind(Enum):
     ENUM = auto()
     TEXT_MAP = auto()
     DOUBLE_MAP = auto()
+    FIXED = auto()
+    RECORDS = auto()
+    """A list of records of plain fields: it is stepped over, to what lies behind it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldPlan:
-    """One field. `null_branch` is the place of null in its union, None when it cannot be null; `symbols` those of an enum."""
+    """One field. `null_branch` is the place of null in its union, None when it cannot be null; `symbols` those of an enum, `size` the bytes of a
+    fixed one, `items` the fields of the records of a list."""
 
     name: str
     kind: Kind
     null_branch: int | None = None
     symbols: tuple[str, ...] = ()
+    size: int = 0
+    items: "tuple[FieldPlan, ...]" = ()
 
 
 Plan = tuple[FieldPlan, ...]
@@ -49,9 +55,12 @@ def plan_of(writer: Any, wanted: Collection[str]) -> Plan | None:
     >>> plan_of(schema, {"c"}) is None
     True
     """
+    return _fields(writer, set(wanted))
+
+
+def _fields(writer: Any, missing: set[str]) -> Plan | None:
     if not isinstance(writer, Mapping) or writer.get("type") != "record":
         return None
-    missing = set(wanted)
     fields: list[FieldPlan] = []
     for field in writer["fields"]:
         if not missing:
@@ -71,15 +80,31 @@ def _field(name: str, avro: Any) -> FieldPlan | None:
             return None
         null_branch = avro.index("null")
         avro = avro[1 - null_branch]
-    symbols: tuple[str, ...] = ()
+    plain = _plain(name, avro)
+    return None if plain is None else replace(plain, null_branch=null_branch)
+
+
+def _plain(name: str, avro: Any) -> FieldPlan | None:
     kind: Kind | None
     if isinstance(avro, str):
         kind = _PRIMITIVES.get(avro)
     elif avro["type"] == "enum":
-        kind, symbols = Kind.ENUM, tuple(avro["symbols"])
-    elif avro["type"] == "map" and isinstance(avro["values"], str):
-        kind = _MAPS.get(avro["values"])
+        return FieldPlan(name, Kind.ENUM, symbols=tuple(avro["symbols"]))
+    elif avro["type"] == "fixed":
+        return FieldPlan(name, Kind.FIXED, size=avro["size"])
+    elif avro["type"] == "map":
+        kind = _MAPS.get(avro["values"]) if isinstance(avro["values"], str) else None
+    elif avro["type"] == "array":
+        items = _items(avro["items"])
+        return None if items is None else FieldPlan(name, Kind.RECORDS, items=items)
     else:
         # A logical type is walked as what it annotates.
         kind = _PRIMITIVES.get(avro["type"]) if isinstance(avro["type"], str) else None
-    return None if kind is None else FieldPlan(name, kind, null_branch, symbols)
+    return None if kind is None else FieldPlan(name, kind)
+
+
+def _items(writer: Any) -> Plan | None:
+    """Return how to step over the records of a list; None when they hold more than plain fields."""
+    names = {field["name"] for field in writer["fields"]} if isinstance(writer, Mapping) and writer.get("type") == "record" else set()
+    items = _fields(writer, names)
+    return None if items is None or any(item.kind in (Kind.TEXT_MAP, Kind.DOUBLE_MAP, Kind.RECORDS) for item in items) else items

@@ -98,12 +98,20 @@ class Walk:
         truth: Flags = byte == 1
         return truth
 
-    def branch(self, null_branch: int) -> Flags:
-        """Read which branch of a union with null follows; return where it is not null."""
-        branch = self.long()
+    def stretch(self, size: int, present: Flags | None = None) -> Spans:
+        """Read `size` bytes of each record."""
+        start = self.position
+        self._advance(np.zeros(0, np.int64), start + size, present)
+        if present is None:
+            return Spans(start, self.position)
+        return Spans(np.where(present, start, -1), np.where(present, self.position, -1))
+
+    def branch(self, null_branch: int, present: Flags | None = None) -> Flags:
+        """Read which branch of a union with null follows (in those that are `present`); return where it is not null."""
+        branch = self.long(present)
         self.irregular((branch != 0) & (branch != 1))
-        present: Flags = branch == 1 - null_branch
-        return present
+        found: Flags = branch == 1 - null_branch
+        return found if present is None else found & present
 
     def _advance(self, value: Ints, position: Ints, present: Flags | None) -> Ints:
         if present is not None:

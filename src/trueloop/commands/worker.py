@@ -10,11 +10,14 @@ from trueloop.errors import ConfigurationError, UnavailableError
 
 STREAMS = {
     "sampling": "traces and appeals -> review-queue",
+    "profiles": "traces -> what drift is told of all of them",
     "collection": "labels -> what each task has",
     "agreement": "how far reviewers agree",
     "reviewers": "how reliable each reviewer is, and what is probably true of each task",
     "estimates": "how good what is served is, from labels and judges",
     "drift": "whether quality falls",
+    "distributions": "whether latency, lengths or topics move",
+    "families": "which slices drift together",
     "trigger": "when to train, on what",
     "gating": "whether a candidate may be released",
 }

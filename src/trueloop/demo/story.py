@@ -26,7 +26,7 @@ from trueloop.embedded.service import WorkerSpec
 from trueloop.embedded.stack import loop_stack
 from trueloop.errors import ConfigurationError, UnavailableError
 from trueloop.events import Release, ReleaseReason, derive_id
-from trueloop.topics import ALL, DRIFT_OBSERVATIONS
+from trueloop.topics import ALL, DRIFT_OBSERVATIONS, DRIFT_VALUES
 
 APPLICATION = "billing-support"
 MARKER = "demo.json"
@@ -123,7 +123,7 @@ def _govern(settings: Settings, base: Path) -> None:
 def _watch(settings: Settings, plan: Plan, started: float, console: Console) -> Observation:
     """Follow the public topics until a candidate passed or the story has run its course."""
     seen = Observation(APPLICATION)
-    subscriber = Subscriber(settings.kafka, connect(settings.registry), [topic for topic in ALL if topic is not DRIFT_OBSERVATIONS])
+    subscriber = Subscriber(settings.kafka, connect(settings.registry), [topic for topic in ALL if topic not in (DRIFT_OBSERVATIONS, DRIFT_VALUES)])
     try:
         with _shown(console) as show:
             while not _over(seen, plan):

@@ -17,6 +17,9 @@ length of 10 000 a share of a half makes the widest bounds worth log(2 / 0.5) in
 WARNING_SHARE = 0.1
 """A warning comes at this share of the e-value of an alarm, so the first warning keeps a contract of its own: a tenth of the alarms' average
 run length. (Half of the logarithm would be reached all the time: the statistic rests near 1 / (stake x relative margin), not near 1.)"""
+WARNING_ENDS_SHARE = 0.02
+"""And it ends at this one, a fifth of where it began: a single good answer lowers the statistic a little, and must not end what the next bad one
+begins again."""
 MAX_CHECKPOINTS = 8
 """Checkpoints that are remembered, the newest."""
 
@@ -75,7 +78,8 @@ class Detector:
     whose mean and bound are below those in force becomes the reference: what has once become better may not silently fall back. After `rebase`
     the next full window becomes the reference whatever it says; until then the old one stays in force.
 
-    *States.* NO_DATA until the first reference is full; WARNING from a tenth of the e-value of an alarm; ALARM from the threshold. An alarm
+    *States.* NO_DATA until the first reference is full; WARNING from a tenth of the e-value of an alarm until it has fallen below a fiftieth; ALARM
+    from the threshold. An alarm
     ends, and the detector starts anew, when a checkpoint answers that has not answered before, or when a whole window after it has a mean that
     is no drift, or a new reference comes. It does not end with the statistic: the boldest gambler leads then, and two good answers would ruin
     him. An observation without checkpoint is no change.
@@ -179,6 +183,17 @@ def rebase(state: Detector) -> Detector:
     return replace(state, block=LossWindow(), block_checkpoints=(), rebasing=True)
 
 
+def rebased_on_release(state: Detector, checkpoint: str | None) -> Detector:
+    """Return the state, rebased when a checkpoint answers that did not answer in the reference; an unknown one is no release.
+
+    For policies that take each release for the standard. It promises less: what falls a little with every release is never found.
+    """
+    known = state.reference
+    if checkpoint is None or known is None or state.rebasing or not known.checkpoints or checkpoint in known.checkpoints:
+        return state
+    return rebase(state)
+
+
 def _room(state: Detector, config: Contract) -> int:
     """Losses until the window is full; at least 1, also when a policy has just made windows smaller."""
     return max(1, config.reference_size - state.block.n)
@@ -207,7 +222,7 @@ def _advanced(state: Detector, losses: list[float], config: Contract) -> tuple[D
     # Where no loss can be above the null mean there is nothing to bet on; R would only count the losses.
     if limit < 1.0 and state.state is not DriftState.ALARM:
         warned = state.state is DriftState.WARNING
-        low, high = (alarm_at * WARNING_SHARE, alarm_at) if warned else (0.0, alarm_at * WARNING_SHARE)
+        low, high = (alarm_at * WARNING_ENDS_SHARE, alarm_at) if warned else (0.0, alarm_at * WARNING_SHARE)
         evidence = run(state.evidence, losses, limit, low, high)
         taken = evidence.n - state.evidence.n
     seen = losses[:taken]
@@ -218,7 +233,8 @@ def _advanced(state: Detector, losses: list[float], config: Contract) -> tuple[D
     if evidence.e_detector >= alarm_at:
         alarmed = replace(following, state=DriftState.ALARM)
         return alarmed if state.rebasing else replace(alarmed, block=LossWindow(), block_checkpoints=()), taken
-    level = DriftState.WARNING if evidence.e_detector >= alarm_at * WARNING_SHARE else DriftState.OK
+    share = WARNING_ENDS_SHARE if state.state is DriftState.WARNING else WARNING_SHARE
+    level = DriftState.WARNING if evidence.e_detector >= alarm_at * share else DriftState.OK
     return _filled(replace(following, state=level), config), taken
 
 

@@ -1,19 +1,27 @@
 """Bounded losses of items: what an e-detector can watch."""
 
+from collections import Counter
 from collections.abc import Sequence
-from itertools import combinations
 
 
-def disagreement(ratings: Sequence[int]) -> float | None:
+def disagreement(ratings: Sequence[int], counts: Sequence[int] | None = None) -> float | None:
     """Return the share of pairs of reviewers that gave an item different ratings, [0, 1]; None for fewer than two ratings.
 
-    Its mean over items is 1 - observed agreement (Fleiss 1971): so a detector of this loss watches agreement itself.
+    Its mean over items is 1 - observed agreement (Fleiss 1971): so a detector of this loss watches agreement itself. Alpha and AC1 are no means
+    of anything that an item has by itself, so there is no such loss of them.
 
-    >>> disagreement([5, 5, 3]), disagreement([4])
-    (0.6666666666666666, None)
+    Args:
+        ratings: What was given.
+        counts: How often each was given, >= 0; once each if left out.
+
+    >>> disagreement([5, 5, 3]), disagreement([5, 3], [2, 1]), disagreement([4])
+    (0.6666666666666667, 0.6666666666666667, None)
     """
-    pairs = list(combinations(ratings, 2))
-    return sum(first != second for first, second in pairs) / len(pairs) if pairs else None
+    given: Counter[int] = Counter()
+    for rating, count in zip(ratings, counts or [1] * len(ratings), strict=True):
+        given[rating] += count
+    n = given.total()
+    return 1.0 - sum(count * (count - 1) for count in given.values()) / (n * (n - 1)) if n > 1 else None
 
 
 def judge_gap(judge: float | None, human: float | None) -> float | None:

@@ -37,9 +37,7 @@ class Losses:
 
 def observations(series: DriftSeries, application: str, occurred_at: datetime, items: Losses, checkpoints: Sequence[str]) -> DriftObservations:
     """Return the event that tells a series of items. `occurred_at` is the newest item's time."""
-    codes = np.unique(items.checkpoints)
-    known = codes[codes >= 0]
-    places = np.where(items.checkpoints < 0, -1, np.searchsorted(known, items.checkpoints))
+    names, places = coded_checkpoints(items.checkpoints, checkpoints)
     offsets = np.zeros(0, np.int64) if items.offsets is None else items.offsets
     parts = (items.source, f"{offsets[0]}-{offsets[-1]}") if items.source else tuple(map(str, items.marks.tolist()))
     return DriftObservations(
@@ -53,10 +51,44 @@ def observations(series: DriftSeries, application: str, occurred_at: datetime, i
         losses=items.losses.astype("<f8").tobytes(),
         marks=items.marks.astype("<i8").tobytes(),
         offsets=offsets.astype("<i8").tobytes(),
-        checkpoints=[checkpoints[code] for code in known.tolist()],
-        checkpoint_of=places.astype("<i8").tobytes() if len(codes) > 1 else b"",
+        checkpoints=names,
+        checkpoint_of=places.astype("<i8").tobytes() if len(np.unique(places)) > 1 else b"",
         worst=_worst(items),
     )
+
+
+def coded_checkpoints(codes: npt.NDArray[np.int64], checkpoints: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Return the checkpoints that answered some items, and for each item its place among them; -1 when it is unknown.
+
+    >>> names, places = coded_checkpoints(np.array([2, -1, 2]), ["v1", "v2", "v3"])
+    >>> names, places.tolist()
+    (['v3'], [0, -1, 0])
+    """
+    different = np.unique(codes)
+    known = different[different >= 0]
+    places: npt.NDArray[np.int64] = np.where(codes < 0, -1, np.searchsorted(known, codes))
+    return [checkpoints[code] for code in known.tolist()], places
+
+
+def fresh(marks: Sequence[int], offsets: Sequence[int], *, last: int, recent: Sequence[int]) -> list[int]:
+    """Return the places of items that were not counted yet.
+
+    Args:
+        marks: Of the items.
+        offsets: Of the items in their source; none when there is no such order.
+        last: The last offset of that source that was counted, -1 before the first.
+        recent: Marks that were counted of late.
+
+    >>> fresh([7, 8, 8, 9], [4, 5, 6, 7], last=4, recent=[9])
+    [1]
+    """
+    seen = set(recent)
+    found: list[int] = []
+    for place, mark in enumerate(marks):
+        if mark not in seen and (not offsets or offsets[place] > last):
+            seen.add(mark)
+            found.append(place)
+    return found
 
 
 def _worst(items: Losses) -> list[WorstItem]:

@@ -7,8 +7,9 @@ from trueloop.events.base import Event, Record
 from trueloop.events.calibration_item import CalibrationItem, CalibrationReason
 from trueloop.events.conversation import Message, Role, prompt_hash
 from trueloop.events.dataset_version import DatasetKind, DatasetVersion, DimensionAgreement
-from trueloop.events.drift import DriftSignal, DriftState
+from trueloop.events.drift import DriftFamily, DriftingSeries, DriftSignal, DriftState
 from trueloop.events.drift_observations import DriftObservations, WorstItem
+from trueloop.events.drift_values import DriftValues
 from trueloop.events.evaluation import Evaluation, PairedScores
 from trueloop.events.gate import DimensionVerdict, GateDecision, GateReason, Verdict
 from trueloop.events.gold import GoldAnswer
@@ -30,8 +31,9 @@ from trueloop.events.training_result import JobStatus, TrainingResult
 __all__ = [
     "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent",
     "Critique", "DatasetKind", "DatasetVersion", "DimensionAgreement", "DimensionOutcome", "DimensionReliability", "DimensionVerdict",
-    "DriftObservations", "DriftSignal", "DriftState", "Erasure", "EstimateMethod", "Evaluation", "Event", "GateDecision", "GateReason",
-    "GoldAnswer", "ItemTruth", "JobStatus", "JudgeFallback", "Label", "Message", "NoEstimate", "PairSource", "PairedScores",
+    "DriftFamily", "DriftObservations", "DriftSignal", "DriftState", "DriftValues", "DriftingSeries", "Erasure", "EstimateMethod",
+    "Evaluation", "Event", "GateDecision", "GateReason", "GoldAnswer", "ItemTruth", "JobStatus", "JudgeFallback", "Label", "Message",
+    "NoEstimate", "PairSource", "PairedScores",
     "PolicyPublished", "Preference", "PreferencePair", "QualityEstimate", "Rating", "Record", "Release", "ReleaseReason", "ReviewForm",
     "ReviewTask", "ReviewedTrace", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role", "RubricPublished",
     "SamplingReason", "Severity", "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult", "TriggerReason",

@@ -26,7 +26,7 @@ class DriftObservations(Event):
     """
 
     series_id: Identifier = Field(description="The series: application, metric, slice and rubric version.")
-    metric: Identifier = Field(description="'dimension:NAME' for rubric ratings, 'score:NAME' for model scores.")
+    metric: Identifier = Field(description="'dimension:NAME', 'disagreement:NAME', 'judge-gap:NAME', 'score:NAME', 'error', 'refusal' or 'limit:...'.")
     slice: Identifier = Field(description="'all' or 'name=value'.")
     source: str | None = Field(default=None, description="'topic/partition' where the traces were read; null when the losses come from labels.")
     losses: bytes = Field(description="Loss of each item in [0, 1], 0 is best: little-endian float64, one after the other; at least one.")

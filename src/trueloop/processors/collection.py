@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict
 
 from trueloop.drift.observations import Losses, mark_of, observations
 from trueloop.drift.series import drift_series
-from trueloop.events import DriftObservations, Event, ItemTruth, Label, PreferencePair, ReviewTask
+from trueloop.events import AgreementUnits, DriftObservations, Event, ItemTruth, Label, PreferencePair, ReviewTask
 from trueloop.events.identity import derive_id
 from trueloop.labels.contributions import contributions, dimensions_of
+from trueloop.labels.losses import task_losses
 from trueloop.labels.validation import fault_of
 from trueloop.pairs.build import Pair, build_pairs
 from trueloop.pairs.correctness import Posteriors, order_probability, posteriors_of, unfitted_posteriors
@@ -162,7 +163,8 @@ def _advance(state: TaskState, label: Label, change: _Change, governed: InForce,
     live, events = _pair_events(state, following, task, governed, _Cause(label.occurred_at, (label.event_id,)))
     out += events
     if complete and not state.observed:
-        out += _observations(task, change.labels, governed, context)
+        units = [event for event in out if isinstance(event, AgreementUnits)]
+        out += _observations(task, change.labels, units, governed, context)
     return Step(following.model_copy(update={"pairs": live}), tuple(out), change.outcome)
 
 
@@ -249,28 +251,18 @@ def _pair_event(task: ReviewTask, pair: Pair, cause: _Cause, before: LivePair | 
     )
 
 
-def _observations(task: ReviewTask, labels: tuple[Label, ...], governed: InForce, context: Context) -> Iterator[DriftObservations]:
-    """The mean loss per dimension of the completion that was served, once per task, when its labels are complete."""
+def _observations(task: ReviewTask, labels: tuple[Label, ...], units: list[AgreementUnits], governed: InForce, context: Context) -> Iterator[DriftObservations]:
+    """The losses of a task, once, when its labels are complete."""
     served = candidate_id(context.blinding_key, task.task_id, 0)
-    for dimension in governed.rubric.dimensions:
-        losses = [
-            dimension.scale.loss(rating.value)
-            for label in labels
-            for rating in label.ratings
-            if rating.candidate_id == served and rating.dimension == dimension.name
-        ]
-        if not losses:
-            continue
-        metric = f"dimension:{dimension.name}@{governed.rubric.id}.{governed.rubric.version}"
-        for series in drift_series(task.application, metric, task.slices, governed.policy.drift.slices):
+    for metric, named, loss in task_losses(labels, units, governed.rubric, served):
+        for series in drift_series(task.application, named, task.slices, governed.policy.drift.slices):
             items = Losses(
-                losses=np.array([sum(losses) / len(losses)]),
+                losses=np.array([loss]),
                 marks=np.array([mark_of(task.task_id)]),
                 checkpoints=np.array([-1]),
                 trace_id=lambda _: task.trace_id,
             )
-            named = replace(series, metric=f"dimension:{dimension.name}")
-            yield observations(named, task.application, task.occurred_at, items, ())
+            yield observations(replace(series, metric=metric), task.application, task.occurred_at, items, ())
 
 
 def _task_id(event: ReviewTask | Label | ItemTruth) -> str:

@@ -26,6 +26,7 @@ from trueloop.estimates.quality import quality_fields
 from trueloop.events import DriftObservations, Event, ItemTruth, QualityEstimate, ReviewedTrace
 from trueloop.events.agreement import WindowKind
 from trueloop.events.identity import derive_id
+from trueloop.labels.judge_gaps import judge_gaps
 from trueloop.processors.processor import Context, Processor, Source, Step, View
 from trueloop.rubrics import InForce
 from trueloop.rubrics.policy import Estimates
@@ -72,7 +73,8 @@ class TaskQuality(_Kept):
     """One task: its trace, the mean ratings of its candidates, where they were read, and what follows. It is as old as its trace; before that is known,
     as what was said of it.
 
-    `values` has the quality of the served candidate by dimension, as a share of the scale; `slices` the names of those that it counts in.
+    `values` has the quality of the served candidate by dimension, as a share of the scale; `slices` the names of those that it counts in. `n_labels`
+    is how many labels it has, `gap_told` whether drift was told how far they lie from what judges said: once, when the labels are complete.
     """
 
     application: str
@@ -80,6 +82,8 @@ class TaskQuality(_Kept):
     trace: ReviewedTrace | None = None
     means: tuple[tuple[str, str, float], ...] = ()
     truth_offset: int = -1
+    n_labels: int = 0
+    gap_told: bool = False
     pane: tuple[int, int] = (0, 0)
     slices: tuple[str, ...] = ()
     values: dict[str, float] = {}
@@ -109,7 +113,7 @@ def step(
     if source.offset <= known.truth_offset:
         return Step(state, outcome="stale")
     means = tuple((unit.dimension, unit.candidate_id, unit.mean) for unit in event.units if unit.candidate_id is not None and unit.mean is not None)
-    return _replace(known, known.model_copy(update={"means": means, "truth_offset": source.offset}), "counted", context)
+    return _replace(known, known.model_copy(update={"means": means, "truth_offset": source.offset, "n_labels": len(event.labels)}), "counted", context)
 
 
 def _sum(state: EstimateState | None, event: DriftObservations, now: datetime, context: Context) -> Step[EstimateState]:
@@ -148,12 +152,16 @@ def _replace(known: TaskQuality, following: TaskQuality, outcome: str, context: 
     slices = (_ALL, *(f"{name}={trace.slices[name]}" for name in governed.policy.estimates.slices if name in trace.slices))
     update = {"pane": (start, start + width), "slices": slices, "values": dict(_values(following, trace, governed))}
     following = following.model_copy(update=update)
+    gaps: tuple[DriftObservations, ...] = ()
+    if following.values and not known.gap_told and following.n_labels >= governed.policy.sampling.labels_needed:
+        following = following.model_copy(update={"gap_told": True})
+        gaps = tuple(judge_gaps(trace, following.values, governed.policy))
     named = [
         Series(trace.application, dimension, each, trace.rubric_id, trace.rubric_version)
         for dimension in sorted({*known.values, *following.values})
         for each in slices
     ]
-    return Step(EstimateState(task=following), outcome=outcome, touched=tuple(_name(series, following.pane) for series in named))
+    return Step(EstimateState(task=following), gaps, outcome=outcome, touched=tuple(_name(series, following.pane) for series in named))
 
 
 def _values(task: TaskQuality, trace: ReviewedTrace, governed: InForce) -> Iterator[tuple[str, float]]:

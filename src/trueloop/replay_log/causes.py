@@ -8,7 +8,7 @@ from typing import Any
 from trueloop.replay_log.difference import Cause, Difference, Kind
 
 Record = Mapping[str, Any]
-FROM_TRACES = frozenset({"review-queue", "calibration", "drift-observations"})
+FROM_TRACES = frozenset({"review-queue", "calibration", "drift-observations", "drift-values"})
 """Topics that are made of traces: a trace that came before its application's first policy may have been passed over."""
 ORDERED = frozenset({"dataset-versions", "training-requests", "gates", "releases"})
 """Topics of the workers that read several topics under one state."""

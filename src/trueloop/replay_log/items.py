@@ -1,4 +1,4 @@
-"""Losses in batches, compared item by item: every run cuts its batches elsewhere."""
+"""Losses and values in batches, compared item by item: every run cuts its batches elsewhere."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,8 @@ class _Series:
 
 
 class ItemComparison:
-    """The items that stand in `drift-observations`, by the offsets of the traces that they came from. Holds 48 bytes per item and side.
+    """The items that stand in `drift-observations` or `drift-values`, by the offsets of the traces that they came from. Holds 48 bytes per item and
+    side.
 
     Losses from labels come with no offsets, and one task at a time: those events are compared whole.
     """
@@ -82,7 +83,7 @@ class ItemComparison:
         rows = np.empty((len(marks), 6), np.int64)
         rows[:, _OFFSET] = np.frombuffer(record["offsets"], "<i8")
         rows[:, _MARK] = marks
-        rows[:, _LOSS] = np.frombuffer(record["losses"], "<i8")  # the bits of the numbers: they must be the same to the last
+        rows[:, _LOSS] = _numbers(record, len(marks))  # the bits of the numbers: they must be the same to the last
         codes = [self._checkpoints.setdefault(name, len(self._checkpoints)) for name in record["checkpoints"]]
         if record["checkpoint_of"]:
             rows[:, _CHECKPOINT] = np.array([*codes, -1], np.int64)[np.frombuffer(record["checkpoint_of"], "<i8")]
@@ -113,12 +114,23 @@ class ItemComparison:
                 compared.differences.append(Difference(Kind.UNEXPECTED, f"{source}@{offset}", series_id, _place(row)))
 
 
+def _numbers(record: Mapping[str, Any], items: int) -> Rows:
+    """Return the bits of what is said of each item; of an embedding a hash of them."""
+    data: bytes = record["losses"] if "losses" in record else record["values"]
+    if len(data) == 8 * items:
+        return np.frombuffer(data, "<i8")
+    size = len(data) // items
+    return hashes([data[start : start + size] for start in range(0, len(data), size)]).astype(np.int64)
+
+
 def _said(record: Mapping[str, Any], place: Place) -> Said:
     return Said(f"{record['application']}/{record['event_id']}", record["series_id"], content_of(record), place)
 
 
 def _is_consistent(record: Mapping[str, Any]) -> bool:
     """Return whether the worst items are traces of this batch. Which traces are the worst of a batch depends on where it was cut."""
+    if "worst" not in record:
+        return True
     places = [item["place"] for item in record["worst"]]
     marks = np.frombuffer(record["marks"], "<i8")
     if not places or max(places) >= len(marks):

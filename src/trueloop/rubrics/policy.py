@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trueloop.events.review_task import ReviewForm
 from trueloop.rubrics.rubric import Name
@@ -63,13 +63,77 @@ class Agreement(_Document):
     slices: tuple[str, ...] = Field(default=(), description="Slices that are estimated apart, beside 'all'.")
 
 
+class AlarmBudget(_Document):
+    """How many false alarms all series of the application may have together, in a period in which they have `losses` losses together."""
+
+    false_alarms: float = Field(gt=0)
+    losses: float = Field(gt=0, description="Traces x (scores, errors, limits) x (1 + slices), and rated tasks likewise: the most that is expected.")
+
+
+class Limit(_Document):
+    """A trace beyond the limit is a loss of 1, another one a loss of 0: so a service level is watched as a score is."""
+
+    metric: Literal["latency_ms", "prompt_tokens", "completion_tokens", "completion_chars"]
+    above: float | None = Field(default=None, ge=0)
+    below: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _one_side(self) -> "Limit":
+        if (self.above is None) == (self.below is None):
+            raise ValueError(f"a limit on {self.metric} gives above = {self.above}, below = {self.below}; expected exactly one of them")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What its series is called."""
+        return f"limit:{self.metric}>{self.above:g}" if self.above is not None else f"limit:{self.metric}<{self.below:g}"
+
+
+class Profiles(_Document):
+    """Latency, tokens, lengths and embeddings of a share of the traces are compared, window by window, with those of the reference.
+
+    They describe and warn, and never page: what shall page is a score, an error, a refusal or a limit.
+    """
+
+    share: Share = Field(default=0.1, description="Share of the traces, by hash, that is looked at; 0 looks at none.")
+    reference_size: int = Field(default=500, ge=50, description="Traces in a reference.")
+    window_size: int = Field(default=500, ge=50, description="Traces in a window that is compared with it.")
+    false_warning_rate: float = Field(default=0.01, ge=0.001, lt=1.0, description="Probability that a statistic of a window warns though nothing changed.")
+    least_cosine: float = Field(default=0.7, ge=-1.0, le=1.0, description="Cosine between the mean embeddings below which it warns.")
+    on_release: Literal["keep", "restart"] = Field(default="restart", description="Whether a checkpoint that the reference lacks begins a new one.")
+
+
 class Drift(_Document):
     """A series is compared with its first `reference_size` losses by an e-detector with the declared average run length."""
 
-    reference_size: int = Field(default=200, ge=20)
+    reference_size: int = Field(default=500, ge=20, description="A larger one is full later, and shows smaller rises.")
     arl_target: float = Field(default=10_000.0, ge=100.0, description="Least expected number of observations between false alarms.")
+    budget: AlarmBudget | None = Field(default=None, description="In the place of `arl_target`: false alarms over all series.")
     tolerance: Share = Field(default=0.02, description="Rise of the mean loss over the reference that is not worth an alarm.")
     slices: tuple[str, ...] = ()
+    on_release: Literal["keep", "restart"] = Field(
+        default="keep", description="Whether the first full window with a checkpoint that the reference lacks becomes the reference, good or bad."
+    )
+    refusals: tuple[Annotated[str, Field(min_length=3)], ...] = Field(default=(), description="An answer that has one of these in its opening is a refusal.")
+    limits: tuple[Limit, ...] = ()
+    fdr: float = Field(default=0.1, gt=0.0, lt=1.0, description="Expected share of false ones among the series that are said to have drifted together.")
+    silent_hours: float = Field(default=24.0, gt=0, description="Event time after which a series without an observation has NO_DATA.")
+    profiles: Profiles = Profiles()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _within_budget(cls, given: Any) -> Any:
+        from trueloop.drift.budget import average_run_length  # numpy comes with it
+
+        budget = given.get("budget") if isinstance(given, dict) else None
+        try:
+            asked = AlarmBudget.model_validate(budget)
+        except ValidationError:
+            return given  # there is none, or the field itself says what is wrong with it
+        arl_target = average_run_length(asked.false_alarms, asked.losses)
+        if given.get("arl_target", arl_target) != arl_target:
+            raise ValueError(f"arl_target is {given['arl_target']} and the budget comes to {arl_target:g}; give one of them")
+        return {**given, "arl_target": arl_target}
 
 
 class Estimates(_Document):
