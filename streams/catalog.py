@@ -6,15 +6,15 @@ from importlib import import_module
 from trueloop.errors import ConfigurationError
 from trueloop.processors.processor import Processor
 
-NAMES = ("sampling", "collection", "agreement", "reviewers", "drift", "trigger", "gating")
+NAMES = ("sampling", "appeals", "collection", "agreement", "reviewers", "drift", "quotas", "trigger", "gating")
 
 
 def processors(names: Iterable[str]) -> tuple[Processor, ...]:
     """Return the processors of these workers. Raises ConfigurationError for a name that is not in `NAMES`.
 
-    >>> processors(["sampler"])
+    >>> processors(["sampler"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    trueloop.errors.ConfigurationError: no stream worker 'sampler'; expected one of agreement, collection, drift, gating, reviewers, sampling, trigger
+    trueloop.errors.ConfigurationError: no stream worker 'sampler'; expected one of agreement, appeals, ...
     """
     found: list[Processor] = []
     for name in names:

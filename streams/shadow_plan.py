@@ -40,6 +40,7 @@ class Part:
 
 PLAN = (
     Part("sampling", (topics.REVIEW_QUEUE, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS), begins_anywhere=True),
+    Part("appeals", (topics.REVIEW_QUEUE,)),
     Part(
         "collection",
         (topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS),
@@ -49,6 +50,7 @@ PLAN = (
     Part("agreement", (topics.AGREEMENT,), rebuilt_when_cut=(topics.AGREEMENT_UNITS,)),
     Part("reviewers", (topics.REVIEWERS,)),
     Part("drift", (topics.DRIFT,)),
+    Part("quotas", (topics.REVIEW_QUOTAS,)),
     # These two decide. Their decisions go to the rebuild's own topics, which nobody carries out: trainers and services read the real ones.
     Part("trigger", (topics.DATASET_VERSIONS, topics.TRAINING_REQUESTS)),
     Part("gating", (topics.GATES, topics.RELEASES)),
@@ -97,6 +99,7 @@ RULES: dict[Topic, Rule] = {
     topics.AGREEMENT: Rule(_window, Kept.LAST_WORD, frozenset({"occurred_at"})),
     topics.REVIEWERS: Rule(lambda record: f"{record['application']}/{record['reviewer_id']}", Kept.LAST_WORD, frozenset({"occurred_at"})),
     topics.DRIFT: Rule(lambda record: str(record["series_id"])),
+    topics.REVIEW_QUOTAS: Rule(lambda record: str(record["series_id"])),
     # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).
     topics.DATASET_VERSIONS: Rule(lambda record: f"{record['name']}@{record['version']}", without=frozenset({"agreement"})),
     topics.TRAINING_REQUESTS: Rule(lambda record: str(record["job_id"])),

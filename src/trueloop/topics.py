@@ -67,6 +67,7 @@ AGREEMENT = Topic("agreement", ev.AgreementEstimate, lambda e: e.series_id)
 REVIEWERS = Topic("reviewers", ev.ReviewerQuality, lambda e: f"{e.application}/{e.reviewer_id}", cleanup_policy="compact")
 DRIFT_OBSERVATIONS = Topic("drift-observations", ev.DriftObservations, lambda e: e.series_id, KEYED, 30 * DAY_MS, internal=True)
 DRIFT = Topic("drift", ev.DriftSignal, lambda e: e.series_id)
+REVIEW_QUOTAS = Topic("review-quotas", ev.ReviewQuota, lambda e: e.quota_id, cleanup_policy="compact")
 PREFERENCE_PAIRS = Topic("preference-pairs", ev.PreferencePair, lambda e: e.pair_id)
 CALIBRATION = Topic("calibration", ev.CalibrationItem, lambda e: e.item_id, cleanup_policy="compact")
 DATASET_VERSIONS = Topic("dataset-versions", ev.DatasetVersion, lambda e: f"{e.name}@{e.version}", cleanup_policy="compact")
@@ -80,7 +81,7 @@ POLICIES = Topic("policies", ev.PolicyPublished, lambda e: f"{e.policy_id}@{e.ve
 ERASURES = Topic("erasures", ev.Erasure, lambda e: e.subject_id)
 
 ALL: tuple[Topic, ...] = (
-    TRACES, REVIEW_QUEUE, LABELS, APPEALS, GOLD, AGREEMENT_UNITS, AGREEMENT, REVIEWERS, DRIFT_OBSERVATIONS, DRIFT, PREFERENCE_PAIRS,
+    TRACES, REVIEW_QUEUE, LABELS, APPEALS, GOLD, AGREEMENT_UNITS, AGREEMENT, REVIEWERS, DRIFT_OBSERVATIONS, DRIFT, REVIEW_QUOTAS, PREFERENCE_PAIRS,
     CALIBRATION, DATASET_VERSIONS, TRAINING_REQUESTS, TRAINING_RESULTS, EVALUATIONS, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
 )  # fmt: skip
 

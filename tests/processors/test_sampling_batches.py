@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trueloop.streams.screening import screened
 
+from tests.factories import example
 from tests.processors.scenario import START, context, policy, trace
 from trueloop.codec import Codec
 from trueloop.errors import DecodeError
-from trueloop.events import Consent, DriftObservations, Event, PolicyPublished, RubricPublished, Trace
+from trueloop.events import Consent, DriftObservations, Event, PolicyPublished, ReviewQuota, ReviewTask, RubricPublished, SamplingReason, Trace
 from trueloop.processors.processor import Context, Source
 from trueloop.processors.sampling import PROCESSOR, SCREEN
 from trueloop.rubrics import Governance, canonical_json, content_hash
@@ -38,10 +39,15 @@ class Batch:
 
 
 def governed() -> Context:
-    """Two versions of a policy, the second from START + 20 s, and another application's."""
+    """Two versions of a policy, the second from START + 20 s and with all that probabilities may follow, another application's, and review quotas."""
     sampling = {"rate": 0.4, "calibration_share": 0.3, "review_calibration": False, "max_text_chars": 60}
     first = policy(sampling=sampling, drift={"slices": ["locale", "plan"]})
-    second = first.model_copy(update={"version": 2, "sampling": first.sampling.model_copy(update={"salt": "2", "rate": 0.7})})
+    more = {
+        "salt": "2", "rate": 0.5, "strata": [{"slice": "plan", "value": "b", "rate": 0.3, "mean_uncertainty": 0.2}],
+        "uncertainty": {"mean": 0.5, "uniform_share": 0.2, "entropy": ["judge"], "judges": ["judge", "tone"]},
+        "anomalies": {"rate": 0.8, "rates": {"SLOW": 0.6}, "latency_ms": 1000, "empty_answer": True},
+    }  # fmt: skip
+    second = policy(sampling=sampling | more, drift={"slices": ["locale", "plan"]}).model_copy(update={"version": 2})
     other = first.model_copy(update={"id": "other", "application": "other"})
     since = {1: START - timedelta(days=1), 2: START + timedelta(seconds=20)}
     stamp = {"rubric_id": RUBRIC.id, "version": RUBRIC.version, "content_hash": content_hash(RUBRIC), "document": canonical_json(RUBRIC)}
@@ -53,7 +59,14 @@ def governed() -> Context:
         )
         for each in (first, second, other)
     ]  # fmt: skip
-    return Context(Governance(rubrics, policies), "key")
+    quotas = [
+        example(
+            ReviewQuota, application="support", quota_id=name, slice=name, rate=rate,
+            starts_at=START + timedelta(seconds=since), ends_at=START + timedelta(seconds=until),
+        )
+        for name, rate, since, until in (("locale=a", 0.9, 10, 30), ("all", 0.7, 25, 38))
+    ]  # fmt: skip
+    return Context(Governance(rubrics, policies, quotas), "key")
 
 
 CONTEXT = governed()
@@ -65,7 +78,9 @@ STREAM = st.lists(
             "consent": st.sampled_from(list(Consent)),
             "error": st.sampled_from([None, None, "Timeout"]),
             "slices": st.dictionaries(st.sampled_from(["locale", "plan"]), st.sampled_from(["a", "b"])),
-            "scores": st.dictionaries(st.sampled_from(["judge", "tone"]), st.sampled_from([0.0, 0.25, 1.0])),
+            "scores": st.dictionaries(st.sampled_from(["judge", "tone"]), st.sampled_from([0.0, 0.25, 0.3, 1.0])),
+            "latency_ms": st.sampled_from([None, 10.0, 5000.0]),
+            "completion_tokens": st.sampled_from([None, 0, 50]),
             "completion": st.sampled_from(["short", "é" * 25, "long " * 30]),
         }
     ),
@@ -151,6 +166,16 @@ def test_the_scenario_reaches_every_outcome() -> None:
     }  # fmt: skip
     events = [trace(n, **{name: values[(n // (i + 1)) % len(values)] for i, (name, values) in enumerate(choices.items())}) for n in range(200)]
     assert set(stepped(events)[0]) == {"sampled", "not_sampled", "no_policy", "no_consent", "failed_request", "not_reviewed", "rejected"}
+
+
+def test_the_scenario_reaches_every_reason_and_stratum() -> None:
+    events = [
+        trace(n, slices={"locale": "abc"[n % 3], "plan": "ab"[n // 3 % 2]}, latency_ms=(10.0, 5000.0)[n // 2 % 5 == 0], scores={"judge": n % 7 / 6})
+        for n in range(200)
+    ]
+    tasks = [event for event in stepped(events)[1] if isinstance(event, ReviewTask)]
+    assert {reason for task in tasks for reason in task.reasons} == set(SamplingReason) - {SamplingReason.UNKNOWN, SamplingReason.APPEAL}
+    assert {task.stratum for task in tasks} == {"all", "plan=b", "anomaly:SLOW", "alarm:locale=a", "alarm:all"}
 
 
 def test_records_that_cannot_be_walked_are_decoded_and_take_their_place_among_the_others() -> None:

@@ -50,13 +50,14 @@ class Columns:
     """Fields of the same records, by name.
 
     `data` holds the bytes of all records; `texts` and `maps` (of strings, whole, as they are encoded) are spans of it, `enums` are places in
-    `symbols`. Only rows that are `regular` mean anything.
+    `symbols`; `present` tells of nullable longs which are not null. Only rows that are `regular` mean anything.
     """
 
     data: bytes
     regular: Flags
     texts: dict[str, Spans] = field(default_factory=dict)
     longs: dict[str, Ints] = field(default_factory=dict)
+    present: dict[str, Flags] = field(default_factory=dict)
     doubles: dict[str, Doubles] = field(default_factory=dict)
     enums: dict[str, Ints] = field(default_factory=dict)
     symbols: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -111,6 +112,8 @@ def _read(walk: Walk, columns: Columns, each: FieldPlan, present: Flags | None) 
             columns.texts[each.name] = walk.text(present)
         case Kind.LONG:
             columns.longs[each.name] = walk.long(present)
+            if present is not None:
+                columns.present[each.name] = present
         case Kind.DOUBLE:
             columns.doubles[each.name] = walk.double(present)
         case Kind.BOOLEAN:

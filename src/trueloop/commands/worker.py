@@ -9,11 +9,13 @@ from trueloop.commands.output import JSON_OPTION, print_json, print_table
 from trueloop.errors import ConfigurationError, UnavailableError
 
 STREAMS = {
-    "sampling": "traces and appeals -> review-queue",
+    "sampling": "traces -> review-queue",
+    "appeals": "appeals -> blind re-reviews",
     "collection": "labels -> what each task has",
     "agreement": "how far reviewers agree",
     "reviewers": "how reliable each reviewer is",
     "drift": "whether quality falls",
+    "quotas": "alarms -> more reviews of their slice",
     "trigger": "when to train, on what",
     "gating": "whether a candidate may be released",
 }

@@ -12,7 +12,7 @@ from trueloop.embedded.ports import HOST
 from trueloop.embedded.runtime import Stack
 from trueloop.embedded.service import WorkerSpec
 
-PROCESSORS = ("sampling", "collection", "agreement", "reviewers", "drift", "trigger", "gating")
+PROCESSORS = ("sampling", "appeals", "collection", "agreement", "reviewers", "drift", "quotas", "trigger", "gating")
 """Processors of the loop; on one machine they share a process, because each process costs memory and start-up time."""
 _METRICS = {"TRUELOOP_METRICS__HOST": HOST, "TRUELOOP_METRICS__PORT": "0"}
 """Whatever is set for production: on one machine each worker takes a port that is free, on loopback, and notes it for `trueloop top`."""

@@ -18,6 +18,7 @@ from trueloop.events.judgement import Critique, Preference, Rating, Rewrite, Sev
 from trueloop.events.label import Label
 from trueloop.events.preference_pair import DimensionOutcome, PairSource, PreferencePair
 from trueloop.events.release import Release, ReleaseReason
+from trueloop.events.review_quota import ReviewQuota
 from trueloop.events.review_task import Candidate, ReviewForm, ReviewTask, SamplingReason, Split
 from trueloop.events.reviewer_quality import DimensionReliability, ReviewerQuality, ReviewerReason, ReviewerStatus
 from trueloop.events.trace import Alternative, Consent, Trace
@@ -29,7 +30,7 @@ __all__ = [
     "Critique", "DatasetKind", "DatasetVersion", "DimensionAgreement", "DimensionOutcome", "DimensionReliability", "DimensionVerdict",
     "DriftObservations", "DriftSignal", "DriftState", "Erasure", "Evaluation", "Event", "GateDecision", "GateReason", "GoldAnswer",
     "JobStatus", "Label", "Message", "PairSource", "PairedScores", "PolicyPublished", "Preference", "PreferencePair", "Rating",
-    "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewTask", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role",
+    "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewQuota", "ReviewTask", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role",
     "RubricPublished", "SamplingReason", "Severity", "SpanMark", "Split", "Trace", "TrainingRequest", "TrainingResult",
     "TriggerReason", "Undefined", "UnitCounts", "Verdict", "WorstItem", "derive_id", "permutation", "prompt_hash", "unit_interval",
 ]  # fmt: skip

@@ -119,7 +119,7 @@ def _advance(state: TaskState, label: Label, change: _Change, governed: InForce,
     wanted = build_pairs(task, change.labels, governed.rubric, policy.pairs) if complete else ()
     live, events = _pair_events(state, wanted, label, governed)
     out += events
-    if complete and not state.observed:
+    if complete and not state.observed and task.in_population:
         out += _observations(task, change.labels, governed, context)
     following = TaskState(task=task, labels=change.labels, seen=seen, dimensions=dimensions, pairs=live, observed=state.observed or complete)
     return Step(following, tuple(out), change.outcome)

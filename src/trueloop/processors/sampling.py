@@ -4,6 +4,7 @@ Nearly all traces are not sampled, so whole batches are screened by the few fiel
 whole (`finish`). `step` does both for one trace.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 from trueloop.columns.walk import Flags, Ints
 from trueloop.drift.observations import Losses, observations
 from trueloop.drift.series import DriftSeries, drift_series
-from trueloop.events import CalibrationItem, CalibrationReason, Consent, DriftObservations, Event, ReviewForm, ReviewTask, SamplingReason, Split, Trace
+from trueloop.events import CalibrationItem, CalibrationReason, Consent, DriftObservations, Event, ReviewForm, ReviewQuota, ReviewTask, Split, Trace
 from trueloop.events.conversation import prompt_hash
 from trueloop.events.identity import derive_id
 from trueloop.processors.processor import Context, Processor, Screen, Screened, Source, Step
@@ -21,7 +22,7 @@ from trueloop.rejection import Rejection, RejectReason
 from trueloop.rubrics import InForce
 from trueloop.sampling.blinding import blind
 from trueloop.sampling.draws import Hashes, draws, hashes
-from trueloop.sampling.inclusion import Inclusion, inclusion
+from trueloop.sampling.inclusion import Inclusion, inclusion, inclusions
 from trueloop.sampling.rows import EPOCH, HOT, TraceRows, characters, joined, rows_of, rows_of_events
 from trueloop.sampling.splits import split_of
 from trueloop.topics import TRACES
@@ -59,24 +60,29 @@ def screen(rows: TraceRows, *, context: Context, source: str, offsets: Ints) -> 
         in_force = np.maximum(np.searchsorted(since, rows.occurred_at, side="right") - 1, 0)
         found.count("no_consent", int((members & ~rows.consented).sum()))
         members = members & rows.consented
+        quotas = _open_quotas(rows, name.decode(), context)
         observed: dict[DriftSeries, Flags] = {}
         for number, governed in enumerate(versions):
             group = members & (in_force == number)
             if group.any():
                 _observe(observed, rows, group, governed)
-                _draw(found, rows, group, hashed, governed)
+                _draw(found, rows, group, hashed, governed, quotas=quotas)
         for series in sorted(observed, key=lambda each: each.series_id):
             found.out.append(_told(rows, name.decode(), series, observed[series], _Origin(source, offsets, hashed)))
     found.picked.sort()
     return found
 
 
-def _draw(found: Screened, rows: TraceRows, group: Flags, hashed: Hashes, governed: InForce) -> None:
+def _open_quotas(rows: TraceRows, application: str, context: Context) -> tuple[ReviewQuota, ...]:
+    since, until = (EPOCH + timedelta(microseconds=int(moment)) for moment in (rows.occurred_at.min(), rows.occurred_at.max()))
+    return context.governance.quotas(application, since, until)
+
+
+def _draw(found: Screened, rows: TraceRows, group: Flags, hashed: Hashes, governed: InForce, *, quotas: Sequence[ReviewQuota]) -> None:
     sampling = governed.policy.sampling
     found.count("failed_request", int((group & rows.failed).sum()))
     group = group & ~rows.failed
-    rates = np.array([inclusion(sampling, slices).probability for slices in rows.slice_values])
-    drawn = group & (draws(hashed, sampling.salt) < rates[rows.slices.codes])
+    drawn = group & (draws(hashed, sampling.salt) < inclusions(sampling, rows, quotas).probability)
     found.count("not_sampled", int((group & ~drawn).sum()))
     found.picked += rows.places[drawn].tolist()
 
@@ -149,9 +155,20 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
         completions = completions[:2]
     elif sampling.form is ReviewForm.REWRITE:
         completions = completions[:1]
-    included = inclusion(sampling, event.slices)
+    included = _included(event, governed, context)
     task = _task(event, governed, context, included=included, identity=identity, split=split, completions=completions)
     return Step(out=(*out, task), outcome="sampled")
+
+
+def _included(trace: Trace, governed: InForce, context: Context) -> Inclusion:
+    """Return how a trace came to be drawn, from the columns that it was drawn by."""
+    sampling = governed.policy.sampling
+    quotas = context.governance.quotas(trace.application, trace.occurred_at, trace.occurred_at)
+    if sampling.uncertainty is None and sampling.anomalies is None and not quotas:
+        return inclusion(sampling, trace.slices)
+    rows = rows_of_events([trace], [0])
+    draw = draws(hashes(rows.trace_ids), sampling.salt)[0]
+    return inclusions(sampling, rows, quotas).at(0, float(draw))
 
 
 def _task(trace: Trace, governed: InForce, context: Context, *, included: Inclusion, identity: str, split: Split, completions: list[str]) -> ReviewTask:
@@ -172,7 +189,7 @@ def _task(trace: Trace, governed: InForce, context: Context, *, included: Inclus
         policy_hash=governed.policy_hash,
         sampling_prob=included.probability,
         stratum=included.stratum,
-        reasons=[SamplingReason.UNIFORM],
+        reasons=[included.reason],
         slices=trace.slices,
         prompt_hash=identity,
         split=split,
