@@ -115,9 +115,9 @@ def batched(events: list[Trace], cuts: list[int]) -> tuple[Counter[str], list[Ev
         told = [event.series_id for event in found.out if isinstance(event, DriftObservations)]
         assert len(told) == len(set(told)), "two events of a series in one batch would overlap, and one be taken for a repetition"
         out += found.out
-        for place in found.picked:
+        for place, drawn in found.picked.items():
             event = CODEC.decode(TRACES, batch[place].value)
-            step = SCREEN.finish(None, event, source=Source("traces", 3, batch[place].offset), now=START, final=False, context=CONTEXT)
+            step = SCREEN.finish(None, event, source=Source("traces", 3, batch[place].offset), now=START, final=False, context=CONTEXT, drawn=drawn)
             outcomes[step.outcome] += 1
             out += step.out
     return outcomes, out
@@ -195,7 +195,7 @@ def test_records_that_cannot_be_walked_are_decoded_and_take_their_place_among_th
     assert told.offset_values().tolist() == [10, 11, 12, 14]
     assert list(rest) == [2, 3]
     assert isinstance(rest[3], DecodeError)
-    assert found.picked == [0, 1, 2, 4]
+    assert list(found.picked) == [0, 1, 2, 4]
 
 
 @pytest.mark.parametrize("value", [b"", b"\1garbage", b"\0\0\0\0\1"])
@@ -203,5 +203,5 @@ def test_a_batch_that_begins_with_garbage_is_read_nevertheless(value: bytes) -> 
     good = CODEC.encode(TRACES, trace())
     batch = Batch([Record(value, 0), Record(good, 1)])
     found, rest = screened(SCREEN, CODEC, TRACES, batch, context=context(), decode=lambda place: None if place == 0 else CODEC.decode(TRACES, good))  # type: ignore[arg-type]
-    assert found.picked == [1]
+    assert list(found.picked) == [1]
     assert rest[0] is None

@@ -18,7 +18,7 @@ from trueloop.rubrics.policy import Anomalies, EdgeCase, Sampling
 from trueloop.sampling.allocation import StratumDemand, allocate
 from trueloop.sampling.draws import draws, hashes
 from trueloop.sampling.edge_cases import common_values, edge_cases
-from trueloop.sampling.inclusion import inclusion, inclusions
+from trueloop.sampling.inclusion import Inclusion, inclusions
 from trueloop.sampling.mixture import LEAST_UNIFORM, inclusion_probability
 from trueloop.sampling.rows import rows_of_events
 from trueloop.sampling.uncertainty import judge_disagreement, score_entropy, uncertainty
@@ -225,11 +225,13 @@ def test_a_quota_below_what_the_uncertainty_gives_leaves_the_probability():
     assert [found.at(0, 0.17).reason, found.at(1, 0.1).reason] == [SamplingReason.UNCERTAINTY, SamplingReason.ALARM]
 
 
-@given(st.dictionaries(st.sampled_from(["locale", "plan"]), st.sampled_from(["de", "free", "mt"])))
-def test_by_slices_alone_one_trace_and_many_are_the_same(slices):
+def test_without_more_the_probability_is_the_rate_of_the_first_stratum_that_matches():
     strata = [{"slice": "locale", "value": "de", "rate": 0.5}, {"slice": "plan", "value": "free", "rate": 0.25}]
-    sampling = Sampling(rate=0.1, strata=strata)
-    assert inclusions(sampling, rows(trace(slices=slices))).at(0, 0.0) == inclusion(sampling, slices)
+    slices = [{"plan": "free", "locale": "de"}, {"plan": "free"}, {"locale": "mt"}, {}]
+    found = inclusions(Sampling(rate=0.1, strata=strata), rows(*(trace(slices=each, scores={"judge": 0.5}) for each in slices)))
+    assert [found.at(row, 0.0) for row in range(4)] == [
+        Inclusion(probability, name, SamplingReason.UNIFORM) for probability, name in ((0.5, "locale=de"), (0.25, "plan=free"), (0.1, "all"), (0.1, "all"))
+    ]
 
 
 def test_common_values():

@@ -22,7 +22,7 @@ from trueloop.rejection import Rejection, RejectReason
 from trueloop.rubrics import InForce
 from trueloop.sampling.blinding import blind
 from trueloop.sampling.draws import Hashes, draws, hashes
-from trueloop.sampling.inclusion import Inclusion, inclusion, inclusions
+from trueloop.sampling.inclusion import Inclusion, inclusions
 from trueloop.sampling.rows import EPOCH, HOT, TraceRows, characters, joined, rows_of, rows_of_events
 from trueloop.sampling.splits import split_of
 from trueloop.topics import TRACES
@@ -35,7 +35,7 @@ def step(_state: None, event: Trace, *, source: Source, now: datetime, final: bo
     found = screen(rows_of_events([event], [0]), context=context, source=source.partition_name, offsets=np.array([source.offset]))
     if not found.picked:
         return Step(out=tuple(found.out), outcome=next(iter(found.outcomes)))
-    finished = finish(None, event, source=source, now=now, final=final, context=context)
+    finished = finish(None, event, source=source, now=now, final=final, context=context, drawn=found.picked[0])
     return replace(finished, out=(*found.out, *finished.out))
 
 
@@ -69,7 +69,7 @@ def screen(rows: TraceRows, *, context: Context, source: str, offsets: Ints) -> 
                 _draw(found, rows, group, hashed, governed, quotas=quotas)
         for series in sorted(observed, key=lambda each: each.series_id):
             found.out.append(_told(rows, name.decode(), series, observed[series], _Origin(source, offsets, hashed)))
-    found.picked.sort()
+    found.picked = dict(sorted(found.picked.items()))
     return found
 
 
@@ -82,9 +82,11 @@ def _draw(found: Screened, rows: TraceRows, group: Flags, hashed: Hashes, govern
     sampling = governed.policy.sampling
     found.count("failed_request", int((group & rows.failed).sum()))
     group = group & ~rows.failed
-    drawn = group & (draws(hashed, sampling.salt) < inclusions(sampling, rows, quotas).probability)
+    included, numbers = inclusions(sampling, rows, quotas), draws(hashed, sampling.salt)
+    drawn = group & (numbers < included.probability)
     found.count("not_sampled", int((group & ~drawn).sum()))
-    found.picked += rows.places[drawn].tolist()
+    for row in np.flatnonzero(drawn).tolist():
+        found.picked[int(rows.places[row])] = included.at(row, numbers[row])
 
 
 def _observe(observed: dict[DriftSeries, Flags], rows: TraceRows, group: Flags, governed: InForce) -> None:
@@ -132,8 +134,8 @@ def _told(rows: TraceRows, application: str, series: DriftSeries, group: Flags, 
     return observations(series, application, newest, items, [name.decode() for name in rows.checkpoints.names])
 
 
-def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: bool, context: Context) -> Step[BaseModel]:
-    """Make the task or the held-out prompt of a trace that was drawn."""
+def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: bool, context: Context, drawn: Inclusion) -> Step[BaseModel]:
+    """Make the task or the held-out prompt of a trace that was drawn, with the probability that it was drawn by."""
     governed = context.governance.in_force(event.application, event.occurred_at)
     if governed is None:
         raise ValueError("a trace was drawn that no policy governs")
@@ -155,20 +157,8 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
         completions = completions[:2]
     elif sampling.form is ReviewForm.REWRITE:
         completions = completions[:1]
-    included = _included(event, governed, context)
-    task = _task(event, governed, context, included=included, identity=identity, split=split, completions=completions)
+    task = _task(event, governed, context, included=drawn, identity=identity, split=split, completions=completions)
     return Step(out=(*out, task), outcome="sampled")
-
-
-def _included(trace: Trace, governed: InForce, context: Context) -> Inclusion:
-    """Return how a trace came to be drawn, from the columns that it was drawn by."""
-    sampling = governed.policy.sampling
-    quotas = context.governance.quotas(trace.application, trace.occurred_at, trace.occurred_at)
-    if sampling.uncertainty is None and sampling.anomalies is None and not quotas:
-        return inclusion(sampling, trace.slices)
-    rows = rows_of_events([trace], [0])
-    draw = draws(hashes(rows.trace_ids), sampling.salt)[0]
-    return inclusions(sampling, rows, quotas).at(0, float(draw))
 
 
 def _task(trace: Trace, governed: InForce, context: Context, *, included: Inclusion, identity: str, split: Split, completions: list[str]) -> ReviewTask:

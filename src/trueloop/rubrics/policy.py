@@ -85,6 +85,18 @@ class Anomalies(_Document):
     scores: dict[str, Share] = Field(default_factory=dict, description="Score name to the least that is ordinary.")
     common: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Slice name to its common values; other values are rare.")
 
+    def looks_for(self, case: EdgeCase) -> bool:
+        """Return whether the policy looks for this case."""
+        limits = {
+            EdgeCase.EMPTY_ANSWER: self.empty_answer,
+            EdgeCase.SLOW: self.latency_ms,
+            EdgeCase.LONG_PROMPT: self.prompt_tokens,
+            EdgeCase.LONG_ANSWER: self.completion_tokens,
+            EdgeCase.LOW_SCORE: self.scores,
+            EdgeCase.RARE_SLICE: self.common,
+        }
+        return bool(limits[case])
+
     def rate_of(self, case: EdgeCase) -> float:
         """Return the rate of traces of this case."""
         return self.rates.get(case, self.rate)

@@ -63,15 +63,6 @@ class Inclusions:
         return Inclusion(float(self.probability[row]), self.names[self.strata[row]], reason)
 
 
-def inclusion(sampling: Sampling, slices: Mapping[str, str]) -> Inclusion:
-    """Return the inclusion of a trace by its slices alone: what `inclusions` says where the policy looks at nothing else and no quota is open."""
-    place = _place(sampling, slices)
-    if place == len(sampling.strata):
-        return Inclusion(sampling.rate, ALL, SamplingReason.UNIFORM)
-    stratum = sampling.strata[place]
-    return Inclusion(stratum.rate, stratum.name, SamplingReason.UNIFORM)
-
-
 def inclusions(sampling: Sampling, rows: TraceRows, quotas: Sequence[ReviewQuota] = ()) -> Inclusions:
     """Return the inclusion of each trace.
 
