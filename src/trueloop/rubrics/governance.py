@@ -31,7 +31,8 @@ class Governance:
         for event in sorted(policies, key=lambda e: (e.occurred_at, e.version)):
             self._add(event)
         self._quotas: dict[str, list[ReviewQuota]] = {}
-        for quota in sorted(quotas, key=lambda e: (e.starts_at, e.quota_id)):
+        # Those of a slice first: of two that ask for the same, a trace is told the narrower.
+        for quota in sorted(quotas, key=lambda e: (e.slice == "all", e.starts_at, e.quota_id)):
             self._quotas.setdefault(quota.application, []).append(quota)
 
     def _add(self, event: PolicyPublished) -> None:

@@ -73,7 +73,7 @@ def inclusions(sampling: Sampling, rows: TraceRows, quotas: Sequence[ReviewQuota
     Args:
         sampling: Of the policy in force.
         rows: The traces, all of one application.
-        quotas: Review quotas of that application; those that are not open for a trace do not bear on it.
+        quotas: Review quotas of that application, in the order of `Governance.quotas`; those that are not open for a trace do not bear on it.
     """
     strata = np.array([_place(sampling, slices) for slices in rows.slice_values], np.int64)[rows.slices.codes]
     rate = np.array([*(each.rate for each in sampling.strata), sampling.rate])[strata]

@@ -117,7 +117,10 @@ def plan(sampling: Sampling, evidence: Mapping[str, Evidence], minutes: float, l
     pooled = _pooled(evidence.values())
     known = {name: evidence.get(name, Evidence()) for name in strata_of(sampling)}
     seconds = {name: each.seconds if each.seconds and each.labels >= ENOUGH else pooled.seconds or ASSUMED_SECONDS for name, each in known.items()}
-    spreads = {name: _spread(each) or _spread(pooled) or ASSUMED_SPREAD for name, each in known.items()}
+    own_spreads = {name: _spread(each) for name, each in known.items()}
+    others = _spread(pooled)
+    elsewhere = ASSUMED_SPREAD if others is None else others
+    spreads = {name: elsewhere if spread is None else spread for name, spread in own_spreads.items()}
     demands = [
         StratumDemand(name, each.traffic, sampling.labels_needed * seconds[name] / 60, quota=least_tasks, spread=max(spreads[name], LEAST_SPREAD))
         for name, each in known.items()
