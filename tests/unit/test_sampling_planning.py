@@ -67,6 +67,12 @@ def test_what_a_stratum_lacks_is_taken_from_all_and_what_all_lack_is_assumed() -
     assert seconds_per_label([]) == ASSUMED_SECONDS
 
 
+def test_a_stratum_in_which_nothing_ever_differed_is_no_stratum_of_which_nothing_is_known() -> None:
+    same = Moments(n=50, weight=50.0, total=0.0, squares=0.0)
+    found = plan(Sampling(rate=0.1, strata=STRATA), {"all": evidence(100, losses=same), "locale=de": evidence(100)}, 10)
+    assert [each.spread for each in found if each.traffic] == pytest.approx([0.5, 0.1], rel=0.01)
+
+
 def test_half_widths_by_hand() -> None:
     """100 of 1000 and all of 100: the second is known exactly. 1.96 x 0.5 x sqrt(0.9 / 100) = 0.093; its share of traffic is 10/11."""
     known = {"all": Evidence(traffic=1000), "locale=de": Evidence(traffic=100)}

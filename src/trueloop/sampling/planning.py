@@ -19,6 +19,7 @@ ENOUGH = 20
 """Reviewed tasks, or timed labels, of a stratum from which its own numbers are used; below it, those of all strata together."""
 _Z = 1.959964
 _DIGITS = 4
+_LEAST_RATE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ def _rounded_down(rate: float) -> float:
     >>> _rounded_down(0.123456), _rounded_down(0.0001), _rounded_down(0.0)
     (0.1234, 0.0001, 0.0)
     """
-    if rate <= 0:
+    if rate < _LEAST_RATE:
         return 0.0
     scale = 10.0 ** (_DIGITS - 1 - floor(log10(rate)))
     return floor(rate * scale * (1 + 1e-12)) / scale
