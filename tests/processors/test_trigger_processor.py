@@ -305,7 +305,7 @@ def test_an_alarm_that_goes_on_orders_one_job_and_one_that_comes_again_another()
     run.send(example(TrainingResult, application="support", job_id=requests(run)[0].job_id, status=JobStatus.FAILED))
     for number in range(4, 10):
         run.send(pair(number))
-        run.send(signal(number))
+        run.send(signal(number, DriftState.WARNING if number % 2 else DriftState.ALARM))
     assert len(requests(run)) == 1
     run.send(signal(10, DriftState.OK))
     run.send(signal(11))

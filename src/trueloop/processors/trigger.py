@@ -224,10 +224,11 @@ def _note(state: TriggerState, event: Event, context: Context) -> TriggerState:
 
 
 def _alarms(state: TriggerState, signal: DriftSignal, context: Context) -> dict[str, Alarm]:
-    """Return the alarms that stand after a signal. One that is signalled again is the same alarm."""
-    others = {series: alarm for series, alarm in state.alarms.items() if series != signal.series_id}
+    """Return the alarms that stand after a signal. One that is signalled again is the same alarm, also after a warning."""
+    if signal.state in (DriftState.OK, DriftState.NO_DATA):
+        return {series: alarm for series, alarm in state.alarms.items() if series != signal.series_id}
     if signal.state is not DriftState.ALARM:
-        return others
+        return state.alarms
     answered = any(isinstance(event, DatasetVersion) and signal.event_id in event.drift_signal_ids for event in context.history)
     return {signal.series_id: Alarm(signal_id=signal.event_id, answered=answered), **state.alarms}
 
