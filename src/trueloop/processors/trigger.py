@@ -155,7 +155,7 @@ def _freeze_if_due(state: TriggerState, log: PairLog, event: Event, governed: In
         due, unanswered = known.content_hash == log.chain, known.drift_signal_ids
     if not due:
         return Step(state, outcome="counted")
-    frozen = _freeze(state, log, event, governed, unanswered)
+    frozen = known or _freeze(state, log, event, governed, unanswered)
     update: dict[str, Any] = {
         "logs": {**state.logs, _key_of(governed): log.model_copy(update={"n_new": 0})},
         "dataset_version": frozen.version,
