@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 app = group(help="Plan how much of each stratum goes before reviewers.")
 OUTPUT: Any = typer.Option(None, "--output", "-o", help="Write the next version of the policy here; default: standard output.")
+_WHOLE_SCALE = 0.5
 COLUMNS = ("stratum", "traces/day", "spread", "s/label", "rate now", "planned", "tasks/day", "min/day", "+-", "assumed")
 
 
@@ -89,7 +90,7 @@ def _print(strata: "tuple[PlannedStratum, ...]", found: "PastDays", for_appeals:
     rows = [
         (
             each.name, f"{each.traffic:,.0f}", f"{each.spread:.2f}", f"{each.seconds:.0f}", f"{each.rate_now:.4g}", f"{each.rate:.4g}", f"{each.tasks:,.1f}",
-            f"{each.minutes:,.1f}", None if each.half_width is None else f"{each.half_width:.3f}", ", ".join(each.assumed) or None,
+            f"{each.minutes:,.1f}", _half_width(each.half_width), ", ".join(each.assumed) or None,
         )
         for each in strata
     ]  # fmt: skip
@@ -103,6 +104,17 @@ def _print(strata: "tuple[PlannedStratum, ...]", found: "PastDays", for_appeals:
     typer.echo(f"from {found.days:.1f} days; {said}; {sum(each.minutes for each in strata):,.1f} minutes a day, {for_appeals:,.1f} more for appeals", err=True)
     if any(each.assumed for each in strata):
         typer.echo("assumed where nothing is known: 60 s a label, spread 0.5 (the largest there is); a stratum without traffic keeps its rate", err=True)
+
+
+def _half_width(value: float | None) -> str | None:
+    """Show a half-width; an interval as wide as the scale tells nothing.
+
+    >>> _half_width(0.0444), _half_width(1.2), _half_width(None)
+    ('0.044', '> 0.5', None)
+    """
+    if value is None:
+        return None
+    return f"{value:.3f}" if value < _WHOLE_SCALE else f"> {_WHOLE_SCALE}"
 
 
 def _write(text: str, output: Path | None, as_json: bool) -> None:
