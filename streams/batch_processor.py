@@ -5,6 +5,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from trueloop.streams.batch_run import RETRY_GRACE_MS, BatchRun, due_ms
@@ -214,7 +215,10 @@ class BatchProcessor:
         if screen is None:
             return Work(Screened(), [Single(record, decode(place), self._processor.step) for place, record in enumerate(batch.records)])
         found, rest = screened(screen, self.resources.codec, topic, batch, context=context, decode=decode)
-        singly = [Single(batch.records[place], rest[place] if place in rest else decode(place), screen.finish) for place in found.picked]
+        singly = [
+            Single(batch.records[place], rest[place] if place in rest else decode(place), partial(screen.finish, drawn=drawn))
+            for place, drawn in found.picked.items()
+        ]
         bad = [Single(batch.records[place], event, screen.finish) for place, event in rest.items() if not isinstance(event, Event)]
         return Work(found, singly + bad)
 

@@ -6,7 +6,10 @@ from importlib import import_module
 from trueloop.errors import ConfigurationError
 from trueloop.processors.processor import Processor
 
-NAMES = ("sampling", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "trigger", "gating")
+NAMES = (
+    "sampling", "appeals", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas",
+    "trigger", "gating",
+)  # fmt: skip
 
 
 def processors(names: Iterable[str]) -> tuple[Processor, ...]:
@@ -14,7 +17,7 @@ def processors(names: Iterable[str]) -> tuple[Processor, ...]:
 
     >>> processors(["sampler"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    trueloop.errors.ConfigurationError: no stream worker 'sampler'; expected one of agreement, collection, distributions, ..., trigger
+    trueloop.errors.ConfigurationError: no stream worker 'sampler'; expected one of agreement, appeals, ...
     """
     found: list[Processor] = []
     for name in names:

@@ -18,6 +18,7 @@ from trueloop.codec import Codec
 from trueloop.config import KafkaSettings
 from trueloop.drift.observations import mark_of
 from trueloop.errors import DecodeError
+from trueloop.events import SamplingReason
 from trueloop.replay_log.causes import Facts, cause_of
 from trueloop.replay_log.comparison import EventComparison, LastWordComparison, Said, content_of, differing_fields
 from trueloop.replay_log.difference import Compared, Difference, Kind, Place
@@ -185,7 +186,11 @@ class ShadowComparison:
 
     def _widen(self, topic: Topic, record: Record, *, real: bool) -> None:
         """Take the tasks of what was rebuilt, and those that were to be, into what is compared."""
-        if topic is topics.REVIEW_QUEUE and not (real and self._scope.leaves_out(topic, record)):
+        if topic is not topics.REVIEW_QUEUE:
+            return
+        # Appeals are rebuilt from the start, also those from before, whose labels are not read.
+        whole = real or SamplingReason.APPEAL in record["reasons"]
+        if not (whole and self._scope.leaves_out(topic, record)):
             self._scope.take_in(record["task_id"])
 
     def _is_in_flight(self, name: str, place: Place) -> bool:

@@ -40,6 +40,7 @@ class Part:
 
 PLAN = (
     Part("sampling", (topics.REVIEW_QUEUE, topics.REVIEWED_TRACES, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS), begins_anywhere=True),
+    Part("appeals", (topics.REVIEW_QUEUE,)),
     Part("profiles", (topics.DRIFT_OBSERVATIONS, topics.DRIFT_VALUES), begins_anywhere=True),
     Part(
         "collection",
@@ -53,6 +54,7 @@ PLAN = (
     Part("drift", (topics.DRIFT,)),
     Part("distributions", (topics.DRIFT,)),
     Part("families", (topics.DRIFT_FAMILIES,)),
+    Part("quotas", (topics.REVIEW_QUOTAS,)),
     # These two decide. Their decisions go to the rebuild's own topics, which nobody carries out: trainers and services read the real ones.
     Part("trigger", (topics.DATASET_VERSIONS, topics.TRAINING_REQUESTS)),
     Part("gating", (topics.GATES, topics.RELEASES)),
@@ -117,6 +119,7 @@ RULES: dict[Topic, Rule] = {
     topics.ESTIMATES: Rule(_window, Kept.LAST_WORD, frozenset({"occurred_at", "event_id"}) | JUDGED),
     topics.DRIFT: Rule(lambda record: str(record["series_id"])),
     topics.DRIFT_FAMILIES: Rule(lambda record: str(record["application"])),
+    topics.REVIEW_QUOTAS: Rule(lambda record: str(record["series_id"])),
     # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).
     topics.DATASET_VERSIONS: Rule(lambda record: f"{record['name']}@{record['version']}", without=frozenset({"agreement"})),
     topics.TRAINING_REQUESTS: Rule(lambda record: str(record["job_id"])),

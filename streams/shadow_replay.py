@@ -24,7 +24,7 @@ from trueloop.adapters.registry import connect
 from trueloop.codec import Codec
 from trueloop.config import Settings
 from trueloop.errors import ConfigurationError, DecodeError
-from trueloop.events import AgreementEstimate, DatasetVersion, TrainingRequest
+from trueloop.events import AgreementEstimate, DatasetVersion, TrainingRequest, TriggerReason
 from trueloop.processors.processor import Context, Source
 from trueloop.rejection import RejectReason
 from trueloop.replay_log.causes import Facts
@@ -177,7 +177,8 @@ def _facts(settings: Settings, codec: Codec, governance: Governance, thinned: fr
     versions = [event for event in read_events(settings.kafka, codec, topics.DATASET_VERSIONS) if isinstance(event, DatasetVersion)]
     # The loop orders one job of a version at most: a second one is no matter of order.
     datasets = frozenset(topics.DATASET_VERSIONS.key(event) for event in versions if asked[event.application, event.name, event.version] <= 1)
-    return Facts(early_tasks=frozenset(early), first_policy=first, compacted=thinned, datasets=datasets)
+    alarmed = frozenset(event.application for event in requests if event.reason is TriggerReason.DRIFT)
+    return Facts(early_tasks=frozenset(early), first_policy=first, compacted=thinned, datasets=datasets, trained_on_alarm=alarmed)
 
 
 def _text(key: Any) -> str:

@@ -104,7 +104,26 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "supersedes": "label-0",
         "retracts": "label-00",
     },
-    ev.Appeal: {"trace_id": "trace-1", "subject_id": "subject-1", "dimension": "accuracy", "text": HOSTILE},
+    ev.Appeal: {
+        "trace_id": "trace-1",
+        "subject_id": "subject-1",
+        "dimension": "accuracy",
+        "text": HOSTILE,
+        "consent": ev.Consent.REVIEW,
+        "slices": _SLICES,
+        "messages": _MESSAGES,
+        "completion": HOSTILE,
+    },
+    ev.ReviewQuota: _POLICY
+    | {
+        "quota_id": "quota-1",
+        "slice": "locale=de",
+        "rate": 0.25,
+        "starts_at": START + timedelta(minutes=1),
+        "ends_at": START + timedelta(hours=24),
+        "series_id": "series-1",
+        "drift_signal_id": "signal-1",
+    },
     ev.GoldAnswer: _RUBRIC | {"task_id": "task-1", "ratings": _RATINGS, "preferences": _PREFERENCES, "tolerance": 1, "onboarding": True, "withdrawn": True},
     ev.AgreementUnits: _RUBRIC
     | {
@@ -340,6 +359,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "n_new": 120,
         "policy_version": 3,
         "agreement": [{"dimension": "tone", "alpha": 0.75, "n_units": 50}, {"dimension": "accuracy", "alpha": None, "n_units": 0}],
+        "drift_signal_ids": ["signal-1", "signal-2"],
         "changelog": "120 new pairs since version 3",
     },
     ev.TrainingRequest: _RUBRIC
@@ -356,7 +376,8 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "dataset_hash": "dataset-hash",
         "dataset_end_offset": 812,
         "config": '{"beta":0.1}',
-        "reason": ev.TriggerReason.NEW_PAIRS,
+        "reason": ev.TriggerReason.DRIFT,
+        "drift_signal_id": "signal-1",
     },
     ev.TrainingResult: {
         "job_id": "job-1",
@@ -460,7 +481,7 @@ _KEYS = {
     ev.AgreementUnits: "series_id", ev.AgreementEstimate: "series_id", ev.ReviewerQuality: "reviewer_id", ev.ItemTruth: "task_id",
     ev.ReviewedTrace: "task_id", ev.QualityEstimate: "series_id", ev.DriftObservations: "series_id",
     ev.DriftSignal: "series_id", ev.DriftValues: "series_id", ev.DriftFamily: "application", ev.PreferencePair: "pair_id",
-    ev.CalibrationItem: "item_id", ev.DatasetVersion: "name",
+    ev.ReviewQuota: "quota_id", ev.CalibrationItem: "item_id", ev.DatasetVersion: "name",
     ev.TrainingRequest: "job_id", ev.TrainingResult: "job_id", ev.Evaluation: "candidate", ev.GateDecision: "candidate",
     ev.Release: "application", ev.RubricPublished: "rubric_id", ev.PolicyPublished: "policy_id", ev.Erasure: "subject_id",
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 client = Client(application="billing-support", consent="training")
 trace_id = client.trace(messages=[{"role": "user", "content": question}], completion=answer, model="support-1")
-client.appeal(trace_id, text="That is not what I paid.")
+client.appeal(trace_id, text="That is not what I paid.", messages=[{"role": "user", "content": question}], completion=answer)
 """
 
 import atexit
@@ -128,14 +128,32 @@ class Client:
         })  # fmt: skip
         return found_id
 
-    def appeal(self, trace_id: str, text: str = "", *, dimension: str | None = None, subject_id: str | None = None) -> str:
-        """Send a user's objection to an answer; return its event id. The same objection sent twice is one."""
+    def appeal(
+        self,
+        trace_id: str,
+        text: str = "",
+        *,
+        messages: Sequence[Message | Mapping[str, Any]] = (),
+        completion: str | None = None,
+        slices: Mapping[str, str] | None = None,
+        consent: Consent | str | None = None,
+        dimension: str | None = None,
+        subject_id: str | None = None,
+    ) -> str:
+        """Send a user's objection to an answer; return its event id. The same objection sent twice is one.
+
+        Give prompt and answer as they were in the trace, for these are re-reviewed. Without them, or without consent, the appeal is counted only.
+        """
         event_id = ""
 
         def fields() -> dict[str, Any]:
             nonlocal event_id
             event_id = derive_id("appeal", self.application, str(trace_id), str(subject_id), str(dimension), str(text))
-            found = {"trace_id": trace_id, "text": text, "dimension": dimension, "subject_id": subject_id}
+            found = {
+                "trace_id": trace_id, "text": text, "dimension": dimension, "subject_id": subject_id, "slices": dict(slices or {}),
+                "messages": [_message(message) for message in messages], "completion": completion,
+                "consent": self.consent if consent is None else _consent(consent),
+            }  # fmt: skip
             return found | {"event_id": event_id, "occurred_at": datetime.now(UTC)}
 
         self._emit(Appeal, fields)
@@ -276,7 +294,7 @@ def _chars(event: Event) -> int:
     if isinstance(event, Trace):
         return len(event.completion) + sum(len(m.content) for m in event.messages) + sum(len(a.completion) for a in event.alternatives)
     if isinstance(event, Appeal):
-        return len(event.text)
+        return len(event.text) + sum(len(m.content) for m in event.messages) + len(event.completion or "")
     if isinstance(event, Label):
         texts = [critique.text for critique in event.critiques] + [span.replacement or "" for span in event.spans]
         return sum(map(len, texts)) + (len(event.rewrite.completion) if event.rewrite else 0)

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trueloop.streams.screening import screened
 
+from tests.factories import example
 from tests.processors.scenario import START, context, policy, trace
 from trueloop.codec import Codec
 from trueloop.errors import DecodeError
-from trueloop.events import Consent, DriftObservations, Event, PolicyPublished, RubricPublished, Trace
+from trueloop.events import Consent, DriftObservations, Event, PolicyPublished, ReviewQuota, ReviewTask, RubricPublished, SamplingReason, Trace
 from trueloop.processors.processor import Context, Source
 from trueloop.processors.sampling import PROCESSOR, SCREEN
 from trueloop.rubrics import Governance, canonical_json, content_hash
@@ -38,10 +39,15 @@ class Batch:
 
 
 def governed() -> Context:
-    """Two versions of a policy, the second from START + 20 s, and another application's."""
+    """Two versions of a policy, the second from START + 20 s and with all that probabilities may follow, another application's, and review quotas."""
     sampling = {"rate": 0.4, "calibration_share": 0.3, "review_calibration": False, "max_text_chars": 60}
     first = policy(sampling=sampling, drift={"slices": ["locale", "plan"]})
-    second = first.model_copy(update={"version": 2, "sampling": first.sampling.model_copy(update={"salt": "2", "rate": 0.7})})
+    more = {
+        "salt": "2", "rate": 0.5, "strata": [{"slice": "plan", "value": "b", "rate": 0.3, "mean_uncertainty": 0.2}],
+        "uncertainty": {"mean": 0.5, "uniform_share": 0.2, "entropy": ["judge"], "judges": ["judge", "tone"]},
+        "anomalies": {"rate": 0.8, "rates": {"SLOW": 0.6}, "latency_ms": 1000, "empty_answer": True},
+    }  # fmt: skip
+    second = policy(sampling=sampling | more, drift={"slices": ["locale", "plan"]}).model_copy(update={"version": 2})
     other = first.model_copy(update={"id": "other", "application": "other"})
     since = {1: START - timedelta(days=1), 2: START + timedelta(seconds=20)}
     stamp = {"rubric_id": RUBRIC.id, "version": RUBRIC.version, "content_hash": content_hash(RUBRIC), "document": canonical_json(RUBRIC)}
@@ -53,7 +59,14 @@ def governed() -> Context:
         )
         for each in (first, second, other)
     ]  # fmt: skip
-    return Context(Governance(rubrics, policies), "key")
+    quotas = [
+        example(
+            ReviewQuota, application="support", quota_id=name, slice=name, rate=rate,
+            starts_at=START + timedelta(seconds=since), ends_at=START + timedelta(seconds=until),
+        )
+        for name, rate, since, until in (("locale=a", 0.9, 10, 30), ("all", 0.7, 25, 38))
+    ]  # fmt: skip
+    return Context(Governance(rubrics, policies, quotas), "key")
 
 
 CONTEXT = governed()
@@ -65,7 +78,9 @@ STREAM = st.lists(
             "consent": st.sampled_from(list(Consent)),
             "error": st.sampled_from([None, None, "Timeout"]),
             "slices": st.dictionaries(st.sampled_from(["locale", "plan"]), st.sampled_from(["a", "b"])),
-            "scores": st.dictionaries(st.sampled_from(["judge", "tone"]), st.sampled_from([0.0, 0.25, 1.0])),
+            "scores": st.dictionaries(st.sampled_from(["judge", "tone"]), st.sampled_from([0.0, 0.25, 0.3, 1.0])),
+            "latency_ms": st.sampled_from([None, 10.0, 5000.0]),
+            "completion_tokens": st.sampled_from([None, 0, 50]),
             "completion": st.sampled_from(["short", "é" * 25, "long " * 30]),
         }
     ),
@@ -100,9 +115,9 @@ def batched(events: list[Trace], cuts: list[int]) -> tuple[Counter[str], list[Ev
         told = [event.series_id for event in found.out if isinstance(event, DriftObservations)]
         assert len(told) == len(set(told)), "two events of a series in one batch would overlap, and one be taken for a repetition"
         out += found.out
-        for place in found.picked:
+        for place, drawn in found.picked.items():
             event = CODEC.decode(TRACES, batch[place].value)
-            step = SCREEN.finish(None, event, source=Source("traces", 3, batch[place].offset), now=START, final=False, context=CONTEXT)
+            step = SCREEN.finish(None, event, source=Source("traces", 3, batch[place].offset), now=START, final=False, context=CONTEXT, drawn=drawn)
             outcomes[step.outcome] += 1
             out += step.out
     return outcomes, out
@@ -153,6 +168,16 @@ def test_the_scenario_reaches_every_outcome() -> None:
     assert set(stepped(events)[0]) == {"sampled", "not_sampled", "no_policy", "no_consent", "failed_request", "not_reviewed", "rejected"}
 
 
+def test_the_scenario_reaches_every_reason_and_stratum() -> None:
+    events = [
+        trace(n, slices={"locale": "abc"[n % 3], "plan": "ab"[n // 3 % 2]}, latency_ms=(10.0, 5000.0)[n // 2 % 5 == 0], scores={"judge": n % 7 / 6})
+        for n in range(200)
+    ]
+    tasks = [event for event in stepped(events)[1] if isinstance(event, ReviewTask)]
+    assert {reason for task in tasks for reason in task.reasons} == set(SamplingReason) - {SamplingReason.UNKNOWN, SamplingReason.APPEAL}
+    assert {task.stratum for task in tasks} == {"all", "plan=b", "anomaly:SLOW", "alarm:locale=a", "alarm:all"}
+
+
 def test_records_that_cannot_be_walked_are_decoded_and_take_their_place_among_the_others() -> None:
     values = [CODEC.encode(TRACES, trace(number, scores={"judge": 0.5})) for number in range(5)]
     values[2] = CODEC.encode(TRACES, trace(2, scores={"judge": 0.5}, slices={f"s{n}": "v" for n in range(100)}))
@@ -170,7 +195,7 @@ def test_records_that_cannot_be_walked_are_decoded_and_take_their_place_among_th
     assert told.offset_values().tolist() == [10, 11, 12, 14]
     assert list(rest) == [2, 3]
     assert isinstance(rest[3], DecodeError)
-    assert found.picked == [0, 1, 2, 4]
+    assert list(found.picked) == [0, 1, 2, 4]
 
 
 @pytest.mark.parametrize("value", [b"", b"\1garbage", b"\0\0\0\0\1"])
@@ -178,5 +203,5 @@ def test_a_batch_that_begins_with_garbage_is_read_nevertheless(value: bytes) -> 
     good = CODEC.encode(TRACES, trace())
     batch = Batch([Record(value, 0), Record(good, 1)])
     found, rest = screened(SCREEN, CODEC, TRACES, batch, context=context(), decode=lambda place: None if place == 0 else CODEC.decode(TRACES, good))  # type: ignore[arg-type]
-    assert found.picked == [1]
+    assert list(found.picked) == [1]
     assert rest[0] is None

@@ -96,6 +96,21 @@ def test_the_same_appeal_is_one_event_and_another_text_is_not(client: Client) ->
     assert client.appeal("t1", "wrong") == client.appeal("t1", "wrong") != client.appeal("t1", "very wrong")
 
 
+def test_an_appeal_brings_what_is_to_be_re_reviewed(client: Client, transport: FakeTransport) -> None:
+    client.appeal("t1", "wrong", messages=PROMPT, completion="an answer", slices={"locale": "de"}, consent="review")
+    client.flush(5)
+    appeal = sent(transport)
+    assert isinstance(appeal, Appeal)
+    assert (appeal.completion, appeal.slices, appeal.consent) == ("an answer", {"locale": "de"}, Consent.REVIEW)
+    assert [message.role for message in appeal.messages] == [Role.USER]
+
+
+def test_an_appeal_has_the_consent_of_its_client(transport: FakeTransport) -> None:
+    with Client("billing", "training", connect=lambda: transport) as client:
+        client.appeal("t1", "wrong")
+    assert sent(transport).consent is Consent.TRAINING
+
+
 def test_a_label_in_short_form(client: Client, transport: FakeTransport) -> None:
     label_id = client.label("task-1", "r1", rubric="billing@2", ratings={"c1": {"tone": 1}}, preferences={"overall": None, "tone": "c1"}, rewrite=("c1", "b"))
     client.flush(5)

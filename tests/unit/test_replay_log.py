@@ -1,6 +1,7 @@
 """What counts as a difference between a log and its rebuild, and what does not."""
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -181,6 +182,12 @@ def test_causes() -> None:
     assert cause_of("review-queue", different(), None, before, facts) is Cause.LATER_DOCUMENT
     assert cause_of("review-queue", different(), None, after, facts) is Cause.UNEXPLAINED
     assert cause_of("review-queue", different(Kind.UNEXPECTED), before, None, facts) is Cause.UNEXPLAINED
+    by_alarm = after | {"stratum": "alarm:locale=de", "reasons": ["ALARM"]}
+    assert cause_of("review-queue", different(), None, by_alarm, facts) is Cause.LATER_QUOTA
+    assert cause_of("review-queue", different(), None, by_alarm | {"reasons": ["UNIFORM"]}, facts) is Cause.UNEXPLAINED
+    raised = different(Kind.DIFFERENT, fields=("sampling_prob", "stratum"))
+    assert cause_of("review-queue", raised, after | {"stratum": "all"}, by_alarm, facts) is Cause.LATER_QUOTA
+    assert cause_of("review-queue", raised, by_alarm, after | {"stratum": "all"}, facts) is Cause.UNEXPLAINED
     assert cause_of("preference-pairs", different(), None, after | {"task_id": "early"}, facts) is Cause.LABEL_BEFORE_TASK
     assert cause_of("labels.dead-letters", different(Kind.UNEXPECTED, "early"), None, None, facts) is Cause.LABEL_BEFORE_TASK
     request = {"dataset": "d", "dataset_version": 1}
@@ -188,6 +195,9 @@ def test_causes() -> None:
     assert cause_of("training-requests", different(), None, request | {"dataset_version": 2}, facts) is Cause.UNEXPLAINED
     assert cause_of("training-requests", different(Kind.DIFFERENT, fields=("occurred_at",)), request, request, facts) is Cause.ARRIVAL_ORDER
     assert cause_of("training-requests", different(Kind.DIFFERENT, fields=("config",)), request, request, facts) is Cause.UNEXPLAINED
+    alarmed = replace(facts, trained_on_alarm=frozenset({"app"}))
+    assert cause_of("dataset-versions", different(Kind.DIFFERENT, fields=("n_new",)), after, after, facts) is Cause.UNEXPLAINED
+    assert cause_of("dataset-versions", different(Kind.DIFFERENT, fields=("n_new",)), after, after, alarmed) is Cause.ARRIVAL_ORDER
     superseded = {"reasons": ["BASELINE_SUPERSEDED"]}
     assert cause_of("gates", different(Kind.DIFFERENT, fields=("verdict",)), superseded, {"reasons": ["MEETS_ALL"]}, facts) is Cause.ARRIVAL_ORDER
     assert cause_of("gates", different(Kind.DIFFERENT, fields=("verdict",)), {"reasons": []}, {"reasons": []}, facts) is Cause.UNEXPLAINED

@@ -1,27 +1,30 @@
 """Sampling for review: uncertainty, its mixture with a uniform floor, edge cases and strata, and what a budget of minutes buys."""
 
 import math
+from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.factories import example
+from tests.processors.scenario import START, trace
 from trueloop.estimates import hajek
-from trueloop.rubrics.policy import Stratum
+from trueloop.events import ReviewQuota, SamplingReason
+from trueloop.rubrics.policy import Anomalies, EdgeCase, Sampling
 from trueloop.sampling.allocation import StratumDemand, allocate
 from trueloop.sampling.draws import draws, hashes
-from trueloop.sampling.edge_cases import ALL, ANOMALY, APPEAL, EdgeCase, Ordinary, common_values, edge_cases, stratum_of
-from trueloop.sampling.mixture import LEAST_UNIFORM, inclusion_probability, review_draw
+from trueloop.sampling.edge_cases import common_values, edge_cases
+from trueloop.sampling.inclusion import Inclusion, inclusions
+from trueloop.sampling.mixture import LEAST_UNIFORM, inclusion_probability
+from trueloop.sampling.rows import rows_of_events
 from trueloop.sampling.uncertainty import judge_disagreement, score_entropy, uncertainty
 
 NAN = math.nan
 UNIT = st.one_of(st.floats(0, 1), st.just(NAN))
-
-
-def trace_draws(n, salt="s"):
-    return draws(hashes([f"trace-{number}".encode() for number in range(n)]), salt)
 
 
 def test_entropy_by_hand():
@@ -86,52 +89,88 @@ def test_numbers_off_their_scale_are_refused(rate, doubt, mean):
         inclusion_probability(rate, [doubt], mean_uncertainty=mean, uniform_share=0.5)
 
 
-def test_a_draw_is_repeated_exactly_and_logs_its_probability():
-    doubts = np.random.default_rng(1).random(500)
-    one = review_draw(trace_draws(500), 0.3, doubts, mean_uncertainty=0.5, uniform_share=0.25)
-    again = review_draw(trace_draws(500), 0.3, doubts, mean_uncertainty=0.5, uniform_share=0.25)
-    assert (one.included == again.included).all()
-    other = review_draw(trace_draws(500, "t"), 0.3, doubts, mean_uncertainty=0.5, uniform_share=0.25)
-    assert (one.included != other.included).any()
-    # A part of the batch draws the same as the whole.
-    part = review_draw(trace_draws(500)[100:110], 0.3, doubts[100:110], mean_uncertainty=0.5, uniform_share=0.25)
-    assert (part.included == one.included[100:110]).all()
-    assert (one.probability == inclusion_probability(0.3, doubts, mean_uncertainty=0.5, uniform_share=0.25)).all()
+def rows(*traces):
+    return rows_of_events(list(traces), range(len(traces)))
+
+
+def drawn(n, doubts, rate, share, salt="s"):
+    """Traces whose score has this doubt (a score of d/2 would be awkward: two judges d apart disagree by d), and how they are included."""
+    config = {"mean": float(np.mean(doubts)), "uniform_share": share, "judges": ["a", "b"]}
+    traces = [trace(number, scores={"a": 0.5 + doubt / 2, "b": 0.5 - doubt / 2}) for number, doubt in enumerate(doubts)]
+    found = inclusions(Sampling(rate=rate, uncertainty=config, salt=salt), rows(*traces))
+    numbers = draws(hashes([each.trace_id.encode() for each in traces]), salt)
+    return found, numbers, numbers < found.probability
 
 
 def test_the_share_that_is_drawn_is_the_probability():
-    n = 60_000
+    n = 9_000
     doubts = np.repeat([0.0, 0.3, 1.0], n // 3)
-    found = review_draw(trace_draws(n), 0.2, doubts, mean_uncertainty=0.433, uniform_share=0.2)
+    found, numbers, included = drawn(n, doubts, 0.2, 0.2)
     for doubt in (0.0, 0.3, 1.0):
-        rows = doubts == doubt
-        expected = found.probability[rows][0]
-        # Four standard errors of a share of 20,000 draws.
-        assert found.included[rows].mean() == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / (n // 3)))
-    assert found.included.mean() == pytest.approx(0.2, abs=0.01)
-    assert found.uniform[~found.included].sum() == 0
-    assert found.uniform.sum() / n == pytest.approx(0.2 * 0.2, abs=0.004)
+        chosen = doubts == doubt
+        expected = found.probability[chosen][0]
+        assert expected == pytest.approx(0.2 * (0.2 + 0.8 * doubt / doubts.mean()), abs=1e-6)
+        # Four standard errors of a share of 3,000 draws.
+        assert included[chosen].mean() == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / (n // 3)))
+    assert included.mean() == pytest.approx(0.2, abs=0.017)
+    reasons = Counter(found.at(row, numbers[row]).reason for row in np.flatnonzero(included))
+    assert set(reasons) == {SamplingReason.UNIFORM, SamplingReason.UNCERTAINTY}
+    assert reasons[SamplingReason.UNIFORM] == (numbers < 0.2 * 0.2).sum()
 
 
 def test_what_is_drawn_so_is_estimated_without_bias():
-    """The plain mean of what was drawn is far off; with the logged probabilities it is not."""
+    """The plain mean of what was drawn is far off; with the logged probabilities it is not. Horvitz and Thompson's total is right in the mean of many salts."""
     rng = np.random.default_rng(2)
-    n = 20_000
+    n = 4_000
     doubts = rng.random(n)
     good = (rng.random(n) < 1 - 0.6 * doubts).astype(float)
-    found = review_draw(trace_draws(n), 0.1, doubts, mean_uncertainty=0.5, uniform_share=0.2)
-    labels = np.where(found.included, good, NAN)
+    found, _, included = drawn(n, doubts, 0.2, 0.2)
+    labels = np.where(included, good, NAN)
     estimate = hajek(labels, found.probability, scale=(0, 1))
     assert estimate.ci_low < good.mean() < estimate.ci_high
     assert np.nanmean(labels) < good.mean() - 0.05
+    hashed = hashes([f"trace-{number}".encode() for number in range(n)])
+    totals = [(good / found.probability)[draws(hashed, str(salt)) < found.probability].sum() / n for salt in range(200)]
+    deviation = math.sqrt((good**2 * (1 - found.probability) / found.probability).sum()) / n
+    assert np.mean(totals) == pytest.approx(good.mean(), abs=4 * deviation / math.sqrt(200))
+
+
+def test_scores_that_are_missing_make_a_trace_average():
+    sampling = Sampling(rate=0.1, uncertainty={"mean": 0.5, "uniform_share": 0.2, "entropy": ["judge"], "judges": ["a", "b"]})
+    found = inclusions(sampling, rows(trace(scores={}), trace(scores={"a": 1.0}), trace(scores={"judge": 1.0}), trace(scores={"other": 0.5})))
+    assert found.probability == pytest.approx([0.1, 0.1, 0.02, 0.1])
+    assert inclusions(sampling, rows(trace(scores={}))).probability == pytest.approx([0.1]), "no trace of the batch has a score"
+    assert inclusions(sampling, rows()).probability.tolist() == []
+
+
+def test_strata_have_a_mean_uncertainty_of_their_own():
+    strata = [{"slice": "locale", "value": "de", "rate": 0.1, "mean_uncertainty": 1.0}, {"slice": "locale", "value": "fr", "rate": 0.1}]
+    sampling = Sampling(rate=0.1, strata=strata, uncertainty={"mean": 0.5, "uniform_share": 0.5, "entropy": ["judge"]})
+    doubtful = [trace(slices={"locale": locale}, scores={"judge": 0.5}) for locale in ("de", "fr", "mt")]
+    assert inclusions(sampling, rows(*doubtful)).probability == pytest.approx([0.1, 0.15, 0.15])
+
+
+def test_uncertainty_needs_scores_to_look_at():
+    with pytest.raises(ValueError, match="names no source"):
+        Sampling(rate=0.1, uncertainty={"mean": 0.5})
+    with pytest.raises(ValueError, match="one judge cannot disagree"):
+        Sampling(rate=0.1, uncertainty={"mean": 0.5, "entropy": ["a"], "judges": ["a"]})
+    with pytest.raises(ValueError, match="uniform_share"):
+        Sampling(rate=0.1, uncertainty={"mean": 0.5, "entropy": ["a"], "uniform_share": 0.19})
+
+
+def cases(anomalies, **changes):
+    (found,) = edge_cases(Anomalies.model_validate({"rate": 1.0} | anomalies), rows(trace(**changes)))
+    return None if found < 0 else list(EdgeCase)[found]
 
 
 def test_edge_cases():
-    ordinary = Ordinary(latency_ms=1000, prompt_tokens=500, completion_tokens=200, scores={"judge": 0.5}, common={"locale": {"de", "fr"}}, alarms={"plan=free"})
-    assert edge_cases(ordinary) == ()
-    assert edge_cases(Ordinary(), latency_ms=1e9, completion_tokens=10**9, scores={"judge": 0.0}, slices={"locale": "xx"}) == ()
-    usual = {"latency_ms": 1000.0, "prompt_tokens": 500, "completion_tokens": 200, "scores": {"judge": 0.5}, "slices": {"locale": "de", "plan": "paid"}}
-    assert edge_cases(ordinary, **usual) == ()
+    limits = {
+        "latency_ms": 1000, "prompt_tokens": 500, "completion_tokens": 200, "scores": {"judge": 0.5}, "common": {"locale": ["de", "fr"]}, "empty_answer": True,
+    }  # fmt: skip
+    usual = {"latency_ms": 1000.0, "prompt_tokens": 500, "completion_tokens": 200, "scores": {"judge": 0.5}, "slices": {"locale": "de"}}
+    assert cases(limits, **usual) is None
+    assert cases({}, latency_ms=1e9, prompt_tokens=10**9, completion_tokens=0, scores={"judge": 0.0}, slices={"locale": "xx"}) is None
     for change, case in (
         ({"latency_ms": 1000.1}, EdgeCase.SLOW),
         ({"prompt_tokens": 501}, EdgeCase.LONG_PROMPT),
@@ -139,27 +178,66 @@ def test_edge_cases():
         ({"completion_tokens": 0}, EdgeCase.EMPTY_ANSWER),
         ({"scores": {"judge": 0.49}}, EdgeCase.LOW_SCORE),
         ({"slices": {"locale": "mt"}}, EdgeCase.RARE_SLICE),
-        ({"slices": {"plan": "free"}}, EdgeCase.OPEN_ALARM),
+        ({"completion_tokens": 0, "latency_ms": 2000.0}, EdgeCase.EMPTY_ANSWER),
     ):
-        assert edge_cases(ordinary, **(usual | change)) == (case,), case
-    assert edge_cases(ordinary, scores={"judge": NAN}, latency_ms=NAN) == ()
-    assert edge_cases(replace(ordinary, alarms={"all"})) == (EdgeCase.OPEN_ALARM,)
+        assert cases(limits, **(usual | change)) is case, case
+    assert cases(limits, latency_ms=None, prompt_tokens=None, completion_tokens=None, scores={}, slices={}) is None, "what was not measured is no edge case"
+
+
+def test_anomalies_are_strata_of_their_own():
+    sampling = Sampling(
+        rate=0.01,
+        strata=[{"slice": "locale", "value": "de", "rate": 0.5}],
+        anomalies={"rate": 0.2, "rates": {"SLOW": 1.0}, "latency_ms": 100, "empty_answer": True},
+        uncertainty={"mean": 0.5, "entropy": ["judge"]},
+    )
+    one = rows(trace(latency_ms=101), trace(completion_tokens=0), trace(latency_ms=99, scores={}), trace(slices={}, scores={}))
+    found = inclusions(sampling, one)
+    assert [found.at(row, 0.0).stratum for row in range(4)] == ["anomaly:SLOW", "anomaly:EMPTY_ANSWER", "locale=de", "all"]
+    assert found.probability.tolist() == [1.0, 0.2, 0.5, 0.01]
+    assert [found.at(row, 0.0).reason for row in (0, 2)] == [SamplingReason.ANOMALY, SamplingReason.UNIFORM]
+
+
+def quota(slice_name="locale=de", rate=0.3, since=0, minutes=60, **changes):
+    at = START + timedelta(minutes=since)
+    return example(ReviewQuota, application="support", slice=slice_name, rate=rate, starts_at=at, ends_at=at + timedelta(minutes=minutes), **changes)
+
+
+def test_a_quota_raises_what_it_is_open_for_and_lowers_nothing():
+    sampling = Sampling(rate=0.1, strata=[{"slice": "plan", "value": "free", "rate": 0.9}])
+    moments = [START - timedelta(microseconds=1), START, START + timedelta(minutes=60) - timedelta(microseconds=1), START + timedelta(minutes=60)]
+    one = rows(*(trace(occurred_at=moment) for moment in moments), trace(occurred_at=START, slices={"locale": "fr"}),
+               trace(occurred_at=START, slices={"locale": "de", "plan": "free"}))  # fmt: skip
+    found = inclusions(sampling, one, [quota()])
+    assert found.probability.tolist() == [0.1, 0.3, 0.3, 0.1, 0.1, 0.9]
+    assert [found.at(row, 0.05).stratum for row in range(6)] == ["all", "alarm:locale=de", "alarm:locale=de", "all", "all", "plan=free"]
+    assert (found.at(1, 0.05).reason, found.at(1, 0.2).reason) == (SamplingReason.UNIFORM, SamplingReason.ALARM)
+    more = inclusions(sampling, one, [quota("all", 0.2), quota(rate=0.25)])
+    assert more.probability.tolist() == [0.1, 0.25, 0.25, 0.1, 0.2, 0.9]
+    assert [more.at(row, 0.05).stratum for row in (1, 4)] == ["alarm:locale=de", "alarm:all"]
+
+
+def test_a_quota_below_what_the_uncertainty_gives_leaves_the_probability():
+    sampling = Sampling(rate=0.1, uncertainty={"mean": 0.5, "uniform_share": 0.2, "entropy": ["judge"]})
+    one = rows(*(trace(occurred_at=START, scores={"judge": score}) for score in (0.5, 1.0)))
+    found = inclusions(sampling, one, [quota(rate=0.15)])
+    assert found.probability == pytest.approx([0.18, 0.15])
+    assert [found.at(0, 0.17).reason, found.at(1, 0.1).reason] == [SamplingReason.UNCERTAINTY, SamplingReason.ALARM]
+
+
+def test_without_more_the_probability_is_the_rate_of_the_first_stratum_that_matches():
+    strata = [{"slice": "locale", "value": "de", "rate": 0.5}, {"slice": "plan", "value": "free", "rate": 0.25}]
+    slices = [{"plan": "free", "locale": "de"}, {"plan": "free"}, {"locale": "mt"}, {}]
+    found = inclusions(Sampling(rate=0.1, strata=strata), rows(*(trace(slices=each, scores={"judge": 0.5}) for each in slices)))
+    assert [found.at(row, 0.0) for row in range(4)] == [
+        Inclusion(probability, name, SamplingReason.UNIFORM) for probability, name in ((0.5, "locale=de"), (0.25, "plan=free"), (0.1, "all"), (0.1, "all"))
+    ]
 
 
 def test_common_values():
     assert common_values({}, 0.1) == frozenset()
     assert common_values({"de": 9, "fr": 1}, 0.1) == {"de", "fr"}
     assert common_values({"de": 0}, 0.0) == frozenset()
-
-
-def test_every_trace_is_in_one_stratum():
-    strata = (Stratum(slice="locale", value="de", rate=0.5), Stratum(slice="plan", value="free", rate=0.1))
-    slices = {"locale": "de", "plan": "free"}
-    assert stratum_of(slices, strata, appealed=True, found=(EdgeCase.SLOW,)) == APPEAL
-    assert stratum_of(slices, strata, found=(EdgeCase.SLOW,)) == ANOMALY
-    assert stratum_of(slices, strata) == "locale=de"
-    assert stratum_of({"plan": "free"}, strata) == "plan=free"
-    assert stratum_of({}, strata) == ALL
 
 
 DEMANDS = st.lists(

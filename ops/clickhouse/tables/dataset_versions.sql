@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS dataset_versions
     `rubric_version` Int64 COMMENT 'Version of the rubric; labels of other versions are left out.',
     `policy_version` Int64 COMMENT 'Version of the policy that froze it, >= 1.',
     `agreement` Array(Tuple(dimension LowCardinality(String), alpha Nullable(Float64), n_units Int64)) COMMENT 'Agreement at the freeze, per dimension; empty when nothing was estimated yet.',
+    `drift_signal_ids` Array(String) COMMENT 'Event ids of the drift alarms that stood at the freeze and had no dataset yet.',
     `changelog` String COMMENT 'One line: what changed since the parent.',
     `_topic` LowCardinality(String) COMMENT 'Topic that the record was read from, as the registry names it.',
     `_partition` Int32 COMMENT 'Its partition.',

@@ -15,6 +15,7 @@ CREATE TABLE IF NOT EXISTS training_requests
     `dataset_end_offset` Int64 COMMENT 'Offset after the last record of the dataset in `preference-pairs`.',
     `config` String COMMENT 'Trainer configuration, canonical JSON; the trainer checks it.',
     `reason` LowCardinality(String) COMMENT 'NEW_PAIRS, DRIFT, CADENCE or MANUAL.',
+    `drift_signal_id` Nullable(String) COMMENT 'Event id of the alarm in `drift` that triggered; null for another reason.',
     `rubric_id` LowCardinality(String) COMMENT 'The rubric that the labels follow.',
     `rubric_version` Int64 COMMENT 'Version of the rubric, >= 1.',
     `policy_id` LowCardinality(String) COMMENT 'The policy that triggered.',

@@ -28,6 +28,11 @@ def load_policy(source: str | Path) -> Policy:
     return _load(source, Policy)
 
 
+def source_text(source: str | Path, document: type[BaseModel]) -> str:
+    """Return the text of a TOML file, or of the shipped document of that name. Raises ConfigurationError."""
+    return _read(_locate(source, document))
+
+
 def shipped(document: type[BaseModel]) -> tuple[str, ...]:
     """Return the names of the shipped documents of a type.
 
@@ -39,13 +44,16 @@ def shipped(document: type[BaseModel]) -> tuple[str, ...]:
 
 def _load(source: str | Path, document: type[D]) -> D:
     path = _locate(source, document)
+    return parse_document(document, _read(path), str(path))
+
+
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8: byte {error.start}; save it as UTF-8") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    return parse_document(document, text, str(path))
 
 
 def _locate(source: str | Path, document: type[BaseModel]) -> Path:

@@ -57,13 +57,13 @@ class Columns:
     regular: Flags
     texts: dict[str, Spans] = field(default_factory=dict)
     longs: dict[str, Ints] = field(default_factory=dict)
+    present: dict[str, Flags] = field(default_factory=dict)
     doubles: dict[str, Doubles] = field(default_factory=dict)
     enums: dict[str, Ints] = field(default_factory=dict)
     symbols: dict[str, tuple[str, ...]] = field(default_factory=dict)
     maps: dict[str, Spans] = field(default_factory=dict)
     double_maps: dict[str, MapOfDoubles] = field(default_factory=dict)
     fixed: dict[str, Spans] = field(default_factory=dict)
-    present: dict[str, Flags] = field(default_factory=dict)
 
     def pieces(self, spans: Spans) -> list[bytes]:
         """Return the bytes of a span per record; of a null one, nothing."""

@@ -56,8 +56,11 @@ def appeal(file: str = FILE, application: str = APPLICATION, dry_run: bool = DRY
     """Send appeals: users' objections to answers.
 
     \b
-    A line, at least:
-      {"application": "support", "trace_id": "...", "text": "..."}
+    A line; without messages, completion and consent (REVIEW or TRAINING) the
+    appeal is counted, and nobody re-reviews the answer:
+      {"application": "support", "trace_id": "...", "text": "...",
+       "consent": "REVIEW", "completion": "...",
+       "messages": [{"role": "USER", "content": "..."}]}
     """
     _emit(Appeal, file, application, dry_run, as_json)
 

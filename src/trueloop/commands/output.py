@@ -28,15 +28,15 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """Print rows in aligned columns, or the sentence `empty` when there are none."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str, *, err: bool = False) -> None:
+    """Print rows in aligned columns, or the sentence `empty` when there are none; with `err` on standard error."""
     texts = [[printable("-" if cell is None else str(cell)) for cell in row] for row in rows]
     if not texts:
-        typer.echo(empty)
+        typer.echo(empty, err=err)
         return
     widths = [max(len(line[index]) for line in [list(columns), *texts]) for index in range(len(columns))]
     for line in [[column.upper() for column in columns], *texts]:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), err=err)
 
 
 class Progress:

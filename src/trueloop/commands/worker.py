@@ -9,7 +9,8 @@ from trueloop.commands.output import JSON_OPTION, print_json, print_table
 from trueloop.errors import ConfigurationError, UnavailableError
 
 STREAMS = {
-    "sampling": "traces and appeals -> review-queue",
+    "sampling": "traces -> review-queue",
+    "appeals": "appeals -> blind re-reviews",
     "profiles": "traces -> what drift is told of all of them",
     "collection": "labels -> what each task has",
     "agreement": "how far reviewers agree",
@@ -18,6 +19,7 @@ STREAMS = {
     "drift": "whether quality falls",
     "distributions": "whether latency, lengths or topics move",
     "families": "which slices drift together",
+    "quotas": "alarms -> more reviews of their slice",
     "trigger": "when to train, on what",
     "gating": "whether a candidate may be released",
 }

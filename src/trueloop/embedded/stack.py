@@ -12,7 +12,10 @@ from trueloop.embedded.ports import HOST
 from trueloop.embedded.runtime import Stack
 from trueloop.embedded.service import WorkerSpec
 
-PROCESSORS = ("sampling", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "trigger", "gating")
+PROCESSORS = (
+    "sampling", "appeals", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas",
+    "trigger", "gating",
+)  # fmt: skip
 """Processors of the loop; on one machine they share a process, because each process costs memory and start-up time."""
 _METRICS = {"TRUELOOP_METRICS__HOST": HOST, "TRUELOOP_METRICS__PORT": "0"}
 """Whatever is set for production: on one machine each worker takes a port that is free, on loopback, and notes it for `trueloop top`."""

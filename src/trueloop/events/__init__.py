@@ -21,6 +21,7 @@ from trueloop.events.label import Label
 from trueloop.events.preference_pair import DimensionOutcome, PairSource, PreferencePair
 from trueloop.events.quality_estimate import EstimateMethod, JudgeFallback, NoEstimate, QualityEstimate
 from trueloop.events.release import Release, ReleaseReason
+from trueloop.events.review_quota import ReviewQuota
 from trueloop.events.review_task import Candidate, ReviewForm, ReviewTask, SamplingReason, Split
 from trueloop.events.reviewed_trace import ReviewedTrace
 from trueloop.events.reviewer_quality import DimensionReliability, ReviewerQuality, ReviewerReason, ReviewerStatus
@@ -34,7 +35,7 @@ __all__ = [
     "DriftFamily", "DriftObservations", "DriftSignal", "DriftState", "DriftValues", "DriftingSeries", "Erasure", "EstimateMethod",
     "Evaluation", "Event", "GateDecision", "GateReason", "GoldAnswer", "ItemTruth", "JobStatus", "JudgeFallback", "Label", "Message",
     "NoEstimate", "PairSource", "PairedScores",
-    "PolicyPublished", "Preference", "PreferencePair", "QualityEstimate", "Rating", "Record", "Release", "ReleaseReason", "ReviewForm",
+    "PolicyPublished", "Preference", "PreferencePair", "QualityEstimate", "Rating", "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewQuota",
     "ReviewTask", "ReviewedTrace", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role", "RubricPublished",
     "SamplingReason", "Severity", "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult", "TriggerReason",
     "Undefined", "UnitCounts", "UnitTruth", "Verdict", "WorstItem", "derive_id", "permutation", "prompt_hash", "unit_interval",

@@ -44,4 +44,5 @@ class DatasetVersion(Event):
     agreement: list[DimensionAgreement] = Field(
         default_factory=list, description="Agreement at the freeze, per dimension; empty when nothing was estimated yet."
     )
+    drift_signal_ids: list[str] = Field(default_factory=list, description="Event ids of the drift alarms that stood at the freeze and had no dataset yet.")
     changelog: str = Field(description="One line: what changed since the parent.")

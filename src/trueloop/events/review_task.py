@@ -28,6 +28,7 @@ class SamplingReason(StrEnum):
     UNCERTAINTY = "UNCERTAINTY"
     ANOMALY = "ANOMALY"
     APPEAL = "APPEAL"
+    ALARM = "ALARM"
 
 
 class Split(StrEnum):
@@ -60,8 +61,8 @@ class ReviewTask(Event):
     sampling_prob: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         description="Probability with which this trace was to be included, (0, 1]; estimates weight by its inverse."
     )
-    stratum: str = Field(description="The stratum that the probability belongs to, such as 'all' or 'locale=de'.")
-    reasons: list[SamplingReason] = Field(min_length=1, description="Why the trace was chosen: UNIFORM, UNCERTAINTY, ANOMALY or APPEAL.")
+    stratum: str = Field(description="The stratum that the probability belongs to, such as 'all', 'locale=de', 'anomaly:SLOW' or 'alarm:locale=de'.")
+    reasons: list[SamplingReason] = Field(min_length=1, description="Why the trace was chosen: UNIFORM, UNCERTAINTY, ANOMALY, APPEAL or ALARM.")
     slices: dict[str, str] = Field(default_factory=dict, description="Segments of the trace: name to value.")
     prompt_hash: Identifier = Field(description="Identity of the prompt; splits are made by it.")
     split: Split = Field(description="TRAIN or CALIBRATION, by the hash of the prompt.")
@@ -71,3 +72,8 @@ class ReviewTask(Event):
     due_at: Timestamp = Field(description="When the labels are due, UTC.")
     messages: list[Message] = Field(min_length=1, description="The prompt, oldest turn first.")
     candidates: list[Candidate] = Field(min_length=1, max_length=26, description="Completions in display order, which is random per task; 1 to 26.")
+
+    @property
+    def in_population(self) -> bool:
+        """Whether it was drawn from all traces with a known probability. An appeal was not: a user chose it, so it enters no estimate."""
+        return SamplingReason.APPEAL not in self.reasons

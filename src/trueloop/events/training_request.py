@@ -33,6 +33,7 @@ class TrainingRequest(Event):
     dataset_end_offset: Count = Field(description="Offset after the last record of the dataset in `preference-pairs`.")
     config: str = Field(description="Trainer configuration, canonical JSON; the trainer checks it.")
     reason: TriggerReason = Field(description="NEW_PAIRS, DRIFT, CADENCE or MANUAL.")
+    drift_signal_id: Identifier | None = Field(default=None, description="Event id of the alarm in `drift` that triggered; null for another reason.")
     rubric_id: Identifier = Field(description="The rubric that the labels follow.")
     rubric_version: Annotated[int, Field(ge=1)] = Field(description="Version of the rubric, >= 1.")
     policy_id: Identifier = Field(description="The policy that triggered.")

@@ -68,9 +68,12 @@ def contributions(
 ) -> Iterator[AgreementUnits]:
     """Yield the task's whole contribution to each series.
 
+    A task that was not drawn from the population (an appeal) contributes nothing: its labels say nothing of all answers.
     `places` gives each candidate id its place before the display order was shuffled, 0 being the completion that was served.
     `dimensions` names series to report even when no label speaks of them any more.
     """
+    if not task.in_population:
+        return
     units = _units(task, labels, places, rubric)
     known = [name for name in (*(d.name for d in rubric.dimensions), *units, *dimensions) if name in units or name in dimensions]
     names = [ALL, *(f"{name}={task.slices[name]}" for name in slices if name in task.slices)]

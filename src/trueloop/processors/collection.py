@@ -162,7 +162,7 @@ def _advance(state: TaskState, label: Label, change: _Change, governed: InForce,
     following = state.model_copy(update=update)
     live, events = _pair_events(state, following, task, governed, _Cause(label.occurred_at, (label.event_id,)))
     out += events
-    if complete and not state.observed:
+    if complete and not state.observed and task.in_population:
         units = [event for event in out if isinstance(event, AgreementUnits)]
         out += _observations(task, change.labels, units, governed, context)
     return Step(following.model_copy(update={"pairs": live}), tuple(out), change.outcome)

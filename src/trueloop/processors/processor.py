@@ -85,10 +85,11 @@ StepFunction = Callable[..., Step[Any]]
 
 @dataclass(slots=True)
 class Screened:
-    """What screening a batch found: `outcomes` of the events that are done with, `picked` places of those to be finished, derived events."""
+    """What screening a batch found: `outcomes` of the events that are done with, `picked` places of those to be finished, each
+    with what was found out about it, and derived events."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    picked: list[int] = field(default_factory=list)
+    picked: dict[int, Any] = field(default_factory=dict)
     out: list[Event] = field(default_factory=list)
 
     def count(self, outcome: str, events: int) -> None:
@@ -110,7 +111,7 @@ class Screen:
         rows_of_events: The same of decoded events and their places.
         joined: Two of them as one, in the order of their places.
         run: `run(rows, *, context, source, offsets) -> Screened`.
-        finish: The step of what was picked, less what `run` has done already.
+        finish: The step of what was picked, less what `run` has done already; it is given as `drawn` what `run` found out.
     """
 
     fields: tuple[str, ...]

@@ -4,6 +4,7 @@ Nearly all traces are not sampled, so whole batches are screened by the few fiel
 whole (`finish`). `step` does both for one trace.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 from trueloop.columns.walk import Flags, Ints
 from trueloop.drift.observations import Losses, observations
 from trueloop.drift.series import DriftSeries, drift_series
-from trueloop.events import CalibrationItem, CalibrationReason, Consent, DriftObservations, Event, ReviewForm, ReviewTask, SamplingReason, Split, Trace
+from trueloop.events import CalibrationItem, CalibrationReason, Consent, DriftObservations, Event, ReviewForm, ReviewQuota, ReviewTask, Split, Trace
 from trueloop.events.conversation import prompt_hash
 from trueloop.events.identity import derive_id
 from trueloop.processors.processor import Context, Processor, Screen, Screened, Source, Step
@@ -21,7 +22,7 @@ from trueloop.rejection import Rejection, RejectReason
 from trueloop.rubrics import InForce
 from trueloop.sampling.blinding import blind
 from trueloop.sampling.draws import Hashes, draws, hashes
-from trueloop.sampling.inclusion import Inclusion, inclusion
+from trueloop.sampling.inclusion import Inclusion, inclusions
 from trueloop.sampling.reviewed import reviewed_trace
 from trueloop.sampling.rows import EPOCH, HOT, TraceRows, characters, joined, rows_of, rows_of_events
 from trueloop.sampling.splits import split_of
@@ -35,7 +36,7 @@ def step(_state: None, event: Trace, *, source: Source, now: datetime, final: bo
     found = screen(rows_of_events([event], [0]), context=context, source=source.partition_name, offsets=np.array([source.offset]))
     if not found.picked:
         return Step(out=tuple(found.out), outcome=next(iter(found.outcomes)))
-    finished = finish(None, event, source=source, now=now, final=final, context=context)
+    finished = finish(None, event, source=source, now=now, final=final, context=context, drawn=found.picked[0])
     return replace(finished, out=(*found.out, *finished.out))
 
 
@@ -60,26 +61,33 @@ def screen(rows: TraceRows, *, context: Context, source: str, offsets: Ints) -> 
         in_force = np.maximum(np.searchsorted(since, rows.occurred_at, side="right") - 1, 0)
         found.count("no_consent", int((members & ~rows.consented).sum()))
         members = members & rows.consented
+        quotas = _open_quotas(rows, name.decode(), context)
         observed: dict[DriftSeries, Flags] = {}
         for number, governed in enumerate(versions):
             group = members & (in_force == number)
             if group.any():
                 _observe(observed, rows, group, governed)
-                _draw(found, rows, group, hashed, governed)
+                _draw(found, rows, group, hashed, governed, quotas=quotas)
         for series in sorted(observed, key=lambda each: each.series_id):
             found.out.append(_told(rows, name.decode(), series, observed[series], _Origin(source, offsets, hashed)))
-    found.picked.sort()
+    found.picked = dict(sorted(found.picked.items()))
     return found
 
 
-def _draw(found: Screened, rows: TraceRows, group: Flags, hashed: Hashes, governed: InForce) -> None:
+def _open_quotas(rows: TraceRows, application: str, context: Context) -> tuple[ReviewQuota, ...]:
+    since, until = (EPOCH + timedelta(microseconds=int(moment)) for moment in (rows.occurred_at.min(), rows.occurred_at.max()))
+    return context.governance.quotas(application, since, until)
+
+
+def _draw(found: Screened, rows: TraceRows, group: Flags, hashed: Hashes, governed: InForce, *, quotas: Sequence[ReviewQuota]) -> None:
     sampling = governed.policy.sampling
     found.count("failed_request", int((group & rows.failed).sum()))
     group = group & ~rows.failed
-    rates = np.array([inclusion(sampling, slices).probability for slices in rows.slice_values])
-    drawn = group & (draws(hashed, sampling.salt) < rates[rows.slices.codes])
+    included, numbers = inclusions(sampling, rows, quotas), draws(hashed, sampling.salt)
+    drawn = group & (numbers < included.probability)
     found.count("not_sampled", int((group & ~drawn).sum()))
-    found.picked += rows.places[drawn].tolist()
+    for row in np.flatnonzero(drawn).tolist():
+        found.picked[int(rows.places[row])] = included.at(row, numbers[row])
 
 
 def _observe(observed: dict[DriftSeries, Flags], rows: TraceRows, group: Flags, governed: InForce) -> None:
@@ -127,8 +135,8 @@ def _told(rows: TraceRows, application: str, series: DriftSeries, group: Flags, 
     return observations(series, application, newest, items, [name.decode() for name in rows.checkpoints.names])
 
 
-def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: bool, context: Context) -> Step[BaseModel]:
-    """Make the task or the held-out prompt of a trace that was drawn."""
+def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: bool, context: Context, drawn: Inclusion) -> Step[BaseModel]:
+    """Make the task or the held-out prompt of a trace that was drawn, with the probability that it was drawn by."""
     governed = context.governance.in_force(event.application, event.occurred_at)
     if governed is None:
         raise ValueError("a trace was drawn that no policy governs")
@@ -150,8 +158,7 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
         completions = completions[:2]
     elif sampling.form is ReviewForm.REWRITE:
         completions = completions[:1]
-    included = inclusion(sampling, event.slices)
-    task = _task(event, governed, context, included=included, identity=identity, split=split, completions=completions)
+    task = _task(event, governed, context, included=drawn, identity=identity, split=split, completions=completions)
     return Step(out=(*out, task, reviewed_trace(event, task, context.blinding_key)), outcome="sampled")
 
 
@@ -173,7 +180,7 @@ def _task(trace: Trace, governed: InForce, context: Context, *, included: Inclus
         policy_hash=governed.policy_hash,
         sampling_prob=included.probability,
         stratum=included.stratum,
-        reasons=[SamplingReason.UNIFORM],
+        reasons=[included.reason],
         slices=trace.slices,
         prompt_hash=identity,
         split=split,

@@ -1,4 +1,4 @@
-"""The training trigger: pairs, agreement, gates and releases in; dataset versions and training requests out. State is one application."""
+"""The training trigger: pairs, agreement, drift, gates and releases in; dataset versions and training requests out. State is one application."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +11,8 @@ from trueloop.events import (
     DatasetKind,
     DatasetVersion,
     DimensionAgreement,
+    DriftSignal,
+    DriftState,
     Event,
     GateDecision,
     GateReason,
@@ -27,7 +29,7 @@ from trueloop.events.agreement import WindowKind
 from trueloop.events.identity import derive_id
 from trueloop.processors.processor import Context, Processor, Source, Step
 from trueloop.rubrics import InForce, canonical_json
-from trueloop.topics import AGREEMENT, GATES, PREFERENCE_PAIRS, RELEASES, TRAINING_REQUESTS, TRAINING_RESULTS
+from trueloop.topics import AGREEMENT, DATASET_VERSIONS, DRIFT, GATES, PREFERENCE_PAIRS, RELEASES, TRAINING_REQUESTS, TRAINING_RESULTS
 
 OUTCOMES = frozenset({"counted", "not_for_training", "duplicate", "noted", "no_policy", "dataset_frozen", "requested", "already_requested"})
 RECENT = 2000
@@ -56,8 +58,20 @@ class PairLog(BaseModel):
     effective: float = 0.0
 
 
+class Alarm(BaseModel):
+    """A drift alarm that stands: the signal that raised it, and whether a dataset was frozen because of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    signal_id: str
+    answered: bool = False
+
+
 class TriggerState(BaseModel):
-    """What the trigger knows of one application."""
+    """What the trigger knows of one application.
+
+    `alarms` holds the alarms that stand, by series; `cause` the signal because of which `pending` was frozen, None when pairs sufficed.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -68,6 +82,8 @@ class TriggerState(BaseModel):
     agreement: dict[str, DimensionAgreement] = {}
     dataset_version: int = 0
     pending: DatasetVersion | None = None
+    cause: str | None = None
+    alarms: dict[str, Alarm] = {}
     release: Checkpoint | None = None
     candidate: Checkpoint | None = None
     running: str | None = None
@@ -77,26 +93,28 @@ class TriggerState(BaseModel):
 def step(state: TriggerState | None, event: Event, *, source: Source, now: datetime, final: bool, context: Context) -> Step[TriggerState]:
     """Take one event into account, and order a job when the policy's conditions hold.
 
-    Dataset versions are frozen at fixed places of the pair log, whatever else happens, so that a replay freezes the same ones. A dataset
-    version for which `training-requests` already holds a request is never requested again.
+    Dataset versions are frozen at fixed places of the pair log, so that a replay freezes the same ones: after so many new pairs, and, while an
+    alarm stands that no job has answered, after fewer. When an alarm is read between which pairs is not fixed, so a version that
+    `dataset-versions` already holds is frozen where it says, and nowhere else. A dataset version for which `training-requests` already holds
+    a request is never requested again.
     """
     state = state or TriggerState()
     governed = context.governance.in_force(event.application, event.occurred_at)
     if governed is None:
         return Step(state, outcome="no_policy")
     if isinstance(event, PreferencePair):
-        counted = _count(state, event, source, governed)
+        counted = _count(state, event, source, governed, context)
         if counted.outcome in ("duplicate", "not_for_training"):
             return counted
     else:
-        counted = Step(_note(state, event), outcome="noted")
+        counted = _freeze_standing(_note(state, event, context), event, governed, context)
     started = _start(counted.state or state, event.occurred_at, governed, context)
     if started.state is None:
         return counted
     return Step(started.state, (*counted.out, *started.out), started.outcome)
 
 
-def _count(state: TriggerState, pair: PreferencePair, source: Source, governed: InForce) -> Step[TriggerState]:
+def _count(state: TriggerState, pair: PreferencePair, source: Source, governed: InForce, context: Context) -> Step[TriggerState]:
     if source.offset <= state.pairs_offset:
         return Step(state, outcome="duplicate")
     if not in_dataset(pair, pair.application, pair.rubric_id, pair.rubric_version):
@@ -111,45 +129,88 @@ def _count(state: TriggerState, pair: PreferencePair, source: Source, governed: 
         effective = max(log.effective + pair.weight - pair.replaced_weight, 0.0)
         log = log.model_copy(update={"n_items": log.n_items + change, "n_new": max(log.n_new + change, 0), "effective": effective})
     update: dict[str, Any] = {"pairs_offset": source.offset, "recent": (*state.recent, pair.event_id)[-RECENT:]}
+    following = state.model_copy(update=update | {"logs": {**state.logs, key: log}})
     in_force = (governed.rubric.id, governed.rubric.version) == (pair.rubric_id, pair.rubric_version)
-    # Rounded, so that three thirds make a pair.
-    if not in_force or round(log.effective, _DIGITS) < governed.policy.training.min_new_pairs:
-        return Step(state.model_copy(update=update | {"logs": {**state.logs, key: log}}), outcome="counted")
-    frozen = _freeze(state, log, pair, source, governed)
-    update |= {"logs": {**state.logs, key: log.model_copy(update={"n_new": 0, "effective": 0.0})}, "dataset_version": frozen.version, "pending": frozen}
+    return _freeze_if_due(following, log, pair, governed, context) if in_force else Step(following, outcome="counted")
+
+
+def _freeze_standing(state: TriggerState, event: Event, governed: InForce, context: Context) -> Step[TriggerState]:
+    """Freeze what lies there already: an alarm may suffice for it, or the history says that it was."""
+    log = state.logs.get(_key_of(governed))
+    if log is None or not log.n_new or not (isinstance(event, DriftSignal) or context.history):
+        return Step(state, outcome="noted")
+    frozen = _freeze_if_due(state, log, event, governed, context)
+    return frozen if frozen.out else Step(state, outcome="noted")
+
+
+def _key_of(governed: InForce) -> str:
+    return f"{governed.rubric.id}@{governed.rubric.version}"
+
+
+def _freeze_if_due(state: TriggerState, log: PairLog, event: Event, governed: InForce, context: Context) -> Step[TriggerState]:
+    """Freeze the next dataset version if this is its place."""
+    training = governed.policy.training
+    unanswered = [alarm.signal_id for _, alarm in sorted(state.alarms.items()) if not alarm.answered]
+    effective = round(log.effective, _DIGITS)  # so that three thirds make a pair
+    enough = isinstance(event, PreferencePair) and effective >= training.min_new_pairs
+    known = _known_version(state, event.application, context)
+    due = enough or (training.on_alarm is not None and bool(unanswered) and not context.restoring and effective >= training.on_alarm.min_new_pairs)
+    if known is not None:
+        due, unanswered = known.content_hash == log.chain, known.drift_signal_ids
+    if not due:
+        return Step(state, outcome="counted")
+    frozen = known or _freeze(state, log, event, governed, unanswered)
+    update: dict[str, Any] = {
+        "logs": {**state.logs, _key_of(governed): log.model_copy(update={"n_new": 0, "effective": 0.0})},
+        "dataset_version": frozen.version,
+        "pending": frozen,
+        "cause": unanswered[0] if unanswered and not enough else None,
+        # Whatever stands now is answered by this dataset: an alarm orders one job at most.
+        "alarms": {series: alarm.model_copy(update={"answered": True}) for series, alarm in state.alarms.items()},
+    }
     return Step(state.model_copy(update=update), (frozen,), "dataset_frozen")
 
 
-def _freeze(state: TriggerState, log: PairLog, pair: PreferencePair, source: Source, governed: InForce) -> DatasetVersion:
-    name, version = f"{pair.application}/pairs", state.dataset_version + 1
+def _known_version(state: TriggerState, application: str, context: Context) -> DatasetVersion | None:
+    """Return the next version as it was frozen by a worker that died before it noted so; None when there is none, or its place is behind."""
+    key = (f"{application}/pairs", state.dataset_version + 1)
+    found = (event for event in context.history if isinstance(event, DatasetVersion) and (event.name, event.version) == key)
+    return next((version for version in found if version.end_offset > state.pairs_offset), None)
+
+
+def _freeze(state: TriggerState, log: PairLog, event: Event, governed: InForce, alarms: list[str]) -> DatasetVersion:
+    name, version = f"{event.application}/pairs", state.dataset_version + 1
     return DatasetVersion(
         event_id=derive_id("dataset-version", name, str(version), log.chain),
-        occurred_at=pair.occurred_at,
-        application=pair.application,
+        occurred_at=event.occurred_at,
+        application=event.application,
         name=name,
         version=version,
         kind=DatasetKind.PAIRS,
         content_hash=log.chain,
         parent=state.dataset_version or None,
         topic=PREFERENCE_PAIRS.name,
-        partition=source.partition,
-        end_offset=source.offset + 1,
+        partition=0,
+        end_offset=state.pairs_offset + 1,
         n_items=log.n_items,
         n_new=log.n_new,
         rubric_id=governed.rubric.id,
         rubric_version=governed.rubric.version,
         policy_version=governed.policy.version,
         agreement=[state.agreement[name] for name in sorted(state.agreement)],
+        drift_signal_ids=alarms,
         changelog=f"{log.n_new} new pairs, {log.n_items} in all",
     )
 
 
-def _note(state: TriggerState, event: Event) -> TriggerState:
+def _note(state: TriggerState, event: Event, context: Context) -> TriggerState:
     """Remember what bears on the next decision. Each of these may be seen again: noting it twice changes nothing."""
     update: dict[str, Any] = {}
     if isinstance(event, AgreementEstimate) and event.slice == "all" and event.window_kind is WindowKind.ROLLING:
         known = DimensionAgreement(dimension=event.dimension, alpha=event.alpha, n_units=event.n_units)
         update["agreement"] = {**state.agreement, event.dimension: known}
+    elif isinstance(event, DriftSignal):
+        update["alarms"] = _alarms(state, event, context)
     elif isinstance(event, Release):
         update["release"] = Checkpoint(id=event.checkpoint, uri=event.checkpoint_uri)
         if event.reason is not ReleaseReason.GATE_PASS:
@@ -166,6 +227,16 @@ def _note(state: TriggerState, event: Event) -> TriggerState:
     return state.model_copy(update=update) if update else state
 
 
+def _alarms(state: TriggerState, signal: DriftSignal, context: Context) -> dict[str, Alarm]:
+    """Return the alarms that stand after a signal. One that is signalled again is the same alarm, also after a warning."""
+    if signal.state in (DriftState.OK, DriftState.NO_DATA):
+        return {series: alarm for series, alarm in state.alarms.items() if series != signal.series_id}
+    if signal.state is not DriftState.ALARM:
+        return state.alarms
+    answered = any(isinstance(event, DatasetVersion) and signal.event_id in event.drift_signal_ids for event in context.history)
+    return {signal.series_id: Alarm(signal_id=signal.event_id, answered=answered), **state.alarms}
+
+
 def _start(state: TriggerState, at: datetime, governed: InForce, context: Context) -> Step[TriggerState]:
     """Return a step with a state when a job starts, one without when it does not."""
     training, pending = governed.policy.training, state.pending
@@ -178,7 +249,7 @@ def _start(state: TriggerState, at: datetime, governed: InForce, context: Contex
     if earlier is None and context.restoring:
         return Step(None)
     request = earlier or _request(state, pending, state.release, at, governed)
-    following = state.model_copy(update={"pending": None, "running": request.job_id, "requested_at": at})
+    following = state.model_copy(update={"pending": None, "cause": None, "running": request.job_id, "requested_at": at})
     return Step(following, (), "already_requested") if earlier else Step(following, (request,), "requested")
 
 
@@ -221,7 +292,8 @@ def _request(state: TriggerState, dataset: DatasetVersion, release: Checkpoint, 
         dataset_hash=dataset.content_hash,
         dataset_end_offset=dataset.end_offset,
         config=config,
-        reason=TriggerReason.NEW_PAIRS,
+        reason=TriggerReason.DRIFT if state.cause else TriggerReason.NEW_PAIRS,
+        drift_signal_id=state.cause,
         rubric_id=dataset.rubric_id,
         rubric_version=dataset.rubric_version,
         policy_id=governed.policy.id,
@@ -235,10 +307,10 @@ def _application(event: Event) -> str:
 
 PROCESSOR = Processor(
     name="trigger",
-    inputs=(PREFERENCE_PAIRS, AGREEMENT, RELEASES, GATES, TRAINING_RESULTS),
+    inputs=(PREFERENCE_PAIRS, AGREEMENT, DRIFT, RELEASES, GATES, TRAINING_RESULTS),
     step=step,
     outcomes=OUTCOMES,
     key=_application,
     state_type=TriggerState,
-    history=(TRAINING_REQUESTS,),
+    history=(TRAINING_REQUESTS, DATASET_VERSIONS),
 )

@@ -12,6 +12,9 @@ FROM_TRACES = frozenset({"review-queue", "calibration", "drift-observations", "d
 """Topics that are made of traces: a trace that came before its application's first policy may have been passed over."""
 ORDERED = frozenset({"dataset-versions", "training-requests", "gates", "releases"})
 """Topics of the workers that read several topics under one state."""
+_OF_THE_TRIGGER = frozenset({"dataset-versions", "training-requests"})
+_ALARMS = frozenset({"drift_signal_ids"})
+_BY_QUOTA = frozenset({"stratum", "sampling_prob", "reasons"})
 _MOMENTS = frozenset({"occurred_at"})
 _SUPERSEDED = "BASELINE_SUPERSEDED"
 
@@ -25,6 +28,7 @@ class Facts:
         first_policy: Per application, when its first policy was published.
         compacted: Topics whose worker reads a topic that has lost records to compaction.
         datasets: Dataset versions, name@version, that log and rebuild both have.
+        trained_on_alarm: Applications of which a drift alarm has triggered a job.
         differing: By topic, what only the log or only the rebuild knows of, and the series of what differs: what is made of them differs too.
     """
 
@@ -32,6 +36,7 @@ class Facts:
     first_policy: Mapping[str, datetime] = field(default_factory=dict)
     compacted: frozenset[str] = frozenset()
     datasets: frozenset[str] = frozenset()
+    trained_on_alarm: frozenset[str] = frozenset()
     differing: dict[str, set[str]] = field(default_factory=dict)
 
 
@@ -50,12 +55,21 @@ def cause_of(topic: str, difference: Difference, real: Record | None, rebuilt: R
     since = facts.first_policy.get(str(record.get("application")))
     known = {
         Cause.LATER_DOCUMENT: difference.kind is Kind.MISSING and topic in FROM_TRACES and since is not None and record["occurred_at"] < since,
+        Cause.LATER_QUOTA: topic == "review-queue" and _quota_came_late(difference, real, rebuilt),
         Cause.LABEL_BEFORE_TASK: task in facts.early_tasks,
         Cause.FOLLOWS: _follows(topic, task, str(record.get("series_id")), difference, facts),
         Cause.COMPACTED: topic in facts.compacted,
         Cause.ARRIVAL_ORDER: topic in ORDERED and _hangs_on_order(topic, difference, real, rebuilt, facts),
     }
     return next((cause for cause, holds in known.items() if holds), Cause.UNEXPLAINED)
+
+
+def _quota_came_late(difference: Difference, real: Record | None, rebuilt: Record | None) -> bool:
+    """Return whether the rebuild knew of an alarm that the loop had not heard of when it read the trace."""
+    by_alarm = [record is not None and str(record.get("stratum")).startswith("alarm:") for record in (real, rebuilt)]
+    if real is None:
+        return difference.kind is Kind.MISSING and by_alarm[1] and "ALARM" in (rebuilt or {})["reasons"]
+    return by_alarm == [False, True] and set(difference.fields) <= _BY_QUOTA
 
 
 def _follows(topic: str, task: str, series_id: str, difference: Difference, facts: Facts) -> bool:
@@ -68,6 +82,10 @@ def _follows(topic: str, task: str, series_id: str, difference: Difference, fact
 
 
 def _hangs_on_order(topic: str, difference: Difference, real: Record | None, rebuilt: Record | None, facts: Facts) -> bool:
+    if topic in _OF_THE_TRIGGER and str((rebuilt or real or {}).get("application")) in facts.trained_on_alarm:
+        return True  # between which pairs the alarm was read decides where a dataset ends
+    if topic == "dataset-versions":
+        return difference.kind is Kind.DIFFERENT and set(difference.fields) <= _ALARMS
     if topic == "training-requests":
         # Whether a version was still the newest when a job could start, and which event let it start.
         if difference.kind is Kind.DIFFERENT:

@@ -1,11 +1,11 @@
-"""Which policy and rubric govern an event."""
+"""Which policy and rubric govern an event, and which review quotas are open for it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from trueloop.errors import ConfigurationError
-from trueloop.events import PolicyPublished, RubricPublished
+from trueloop.events import PolicyPublished, ReviewQuota, RubricPublished
 from trueloop.rubrics.policy import Policy
 from trueloop.rubrics.rubric import Rubric
 
@@ -22,14 +22,18 @@ class InForce:
 
 
 class Governance:
-    """All published policies and rubrics. Immutable; answers by event time, so that a replay finds the policy of that day."""
+    """All published policies and rubrics, and the review quotas. Immutable; answers by event time, so that a replay finds the policy of that day."""
 
-    def __init__(self, rubrics: Iterable[RubricPublished] = (), policies: Iterable[PolicyPublished] = ()) -> None:
+    def __init__(self, rubrics: Iterable[RubricPublished] = (), policies: Iterable[PolicyPublished] = (), quotas: Iterable[ReviewQuota] = ()) -> None:
         self._rubrics = {(e.rubric_id, e.version): (Rubric.model_validate_json(e.document), e.content_hash) for e in rubrics}
         self._policies: dict[str, list[InForce]] = {}
         self._by_version: dict[tuple[str, int], InForce] = {}
         for event in sorted(policies, key=lambda e: (e.occurred_at, e.version)):
             self._add(event)
+        self._quotas: dict[str, list[ReviewQuota]] = {}
+        # Those of a slice first: of two that ask for the same, a trace is told the narrower.
+        for quota in sorted(quotas, key=lambda e: (e.slice == "all", e.starts_at, e.quota_id)):
+            self._quotas.setdefault(quota.application, []).append(quota)
 
     def _add(self, event: PolicyPublished) -> None:
         policy = Policy.model_validate_json(event.document)
@@ -53,6 +57,10 @@ class Governance:
     def versions(self, application: str) -> tuple[InForce, ...]:
         """Return every version of an application's policy, oldest first: what `in_force` chooses from."""
         return tuple(self._policies.get(application, ()))
+
+    def quotas(self, application: str, since: datetime, until: datetime) -> tuple[ReviewQuota, ...]:
+        """Return the application's review quotas that are open at some time from `since` to `until`, both included."""
+        return tuple(quota for quota in self._quotas.get(application, ()) if quota.starts_at <= until and since < quota.ends_at)
 
     def policy(self, policy_id: str, version: int) -> InForce | None:
         """Return that version of a policy, or None when it was never published."""

@@ -1,5 +1,6 @@
 """The policy: how an application samples, counts, judges reviewers, pairs, trains and gates. It names the rubric; the rubric does not know it."""
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -27,6 +28,7 @@ class Stratum(_Document):
     slice: str = Field(min_length=1)
     value: str
     rate: Share
+    mean_uncertainty: Share | None = Field(default=None, description="Mean uncertainty of its traces, where it is not that of all.")
 
     @property
     def name(self) -> str:
@@ -34,12 +36,83 @@ class Stratum(_Document):
         return f"{self.slice}={self.value}"
 
 
+class Uncertainty(_Document):
+    """Within a stratum the probability follows the uncertainty u of a trace: rate (f + (1 - f) u / mean u), f being `uniform_share`.
+
+    u is the largest of the entropies of the scores `entropy`, each read as the chance that the answer is good, and of the disagreement of the
+    scores `judges`, each in [0, 1]. A trace that has none of them counts as average.
+    """
+
+    mean: float = Field(gt=0.0, le=1.0, description="Mean uncertainty of traces; `trueloop sampling plan` measures it.")
+    uniform_share: float = Field(default=0.5, ge=0.2, le=1.0, description="Least share of the sample that is drawn without looking.")
+    entropy: tuple[str, ...] = ()
+    judges: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_sources(self) -> "Uncertainty":
+        if not self.entropy and len(self.judges) < 2:
+            raise ValueError("names no source; expected a score in `entropy`, or at least two in `judges`")
+        if len(self.judges) == 1:
+            raise ValueError(f"judges names {self.judges[0]!r} only; expected at least two: one judge cannot disagree")
+        return self
+
+
+class EdgeCase(StrEnum):
+    """What may be out of the ordinary about a trace."""
+
+    EMPTY_ANSWER = "EMPTY_ANSWER"
+    """The answer has no token, though the request did not fail."""
+    SLOW = "SLOW"
+    LONG_PROMPT = "LONG_PROMPT"
+    LONG_ANSWER = "LONG_ANSWER"
+    LOW_SCORE = "LOW_SCORE"
+    RARE_SLICE = "RARE_SLICE"
+    """A value that its slice seldom has, or never had."""
+
+
+class Anomalies(_Document):
+    """Traces out of the ordinary are strata of their own, 'anomaly:SLOW' and so on, by the first case that holds; they come before all slices.
+
+    What is not set is not looked at.
+    """
+
+    rate: Share
+    rates: dict[EdgeCase, Share] = Field(default_factory=dict, description="For cases that have another rate.")
+    empty_answer: bool = Field(default=False, description="Whether an answer of no tokens is one.")
+    latency_ms: float | None = Field(default=None, gt=0, description="Longest time to the full answer that is ordinary, milliseconds.")
+    prompt_tokens: int | None = Field(default=None, ge=1, description="Longest prompt.")
+    completion_tokens: int | None = Field(default=None, ge=1, description="Longest answer.")
+    scores: dict[str, Share] = Field(default_factory=dict, description="Score name to the least that is ordinary.")
+    common: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Slice name to its common values; other values are rare.")
+
+    def looks_for(self, case: EdgeCase) -> bool:
+        """Return whether the policy looks for this case."""
+        limits = {
+            EdgeCase.EMPTY_ANSWER: self.empty_answer,
+            EdgeCase.SLOW: self.latency_ms,
+            EdgeCase.LONG_PROMPT: self.prompt_tokens,
+            EdgeCase.LONG_ANSWER: self.completion_tokens,
+            EdgeCase.LOW_SCORE: self.scores,
+            EdgeCase.RARE_SLICE: self.common,
+        }
+        return bool(limits[case])
+
+    def rate_of(self, case: EdgeCase) -> float:
+        """Return the rate of traces of this case."""
+        return self.rates.get(case, self.rate)
+
+
 class Sampling(_Document):
-    """A trace is queued when hash(salt, trace id) < rate of the first stratum that it matches, else < `rate`."""
+    """A trace is queued when hash(salt, trace id) < rate of the first stratum that it matches, else < `rate`.
+
+    `uncertainty` shifts the probabilities within these strata, `anomalies` adds strata; review quotas of alarms raise them for a time.
+    """
 
     form: Literal[ReviewForm.RATING, ReviewForm.PAIRWISE, ReviewForm.SPAN, ReviewForm.REWRITE] = ReviewForm.RATING
     rate: Share = Field(description="Inclusion probability of traces that match no stratum.")
     strata: tuple[Stratum, ...] = ()
+    uncertainty: Uncertainty | None = None
+    anomalies: Anomalies | None = None
     salt: str = Field(default="1", min_length=1, description="Change it to draw another sample.")
     labels_needed: int = Field(default=3, ge=1, le=100)
     pool: str = Field(default="default", min_length=1)
@@ -103,6 +176,13 @@ class Profiles(_Document):
     on_release: Literal["keep", "restart"] = Field(default="restart", description="Whether a checkpoint that the reference lacks begins a new one.")
 
 
+class ReviewOnAlarm(_Document):
+    """An alarm opens a review quota for its slice: for `hours` at least `review_rate` of its traces are reviewed."""
+
+    review_rate: float = Field(gt=0.0, le=1.0)
+    hours: float = Field(gt=0, le=24 * 90)
+
+
 class Drift(_Document):
     """A series is compared with its first `reference_size` losses by an e-detector with the declared average run length."""
 
@@ -111,6 +191,7 @@ class Drift(_Document):
     budget: AlarmBudget | None = Field(default=None, description="In the place of `arl_target`: false alarms over all series.")
     tolerance: Share = Field(default=0.02, description="Rise of the mean loss over the reference that is not worth an alarm.")
     slices: tuple[str, ...] = ()
+    on_alarm: ReviewOnAlarm | None = Field(default=None, description="What an alarm asks of reviewers; null for nothing.")
     on_release: Literal["keep", "restart"] = Field(
         default="keep", description="Whether the first full window with a checkpoint that the reference lacks becomes the reference, good or bad."
     )
@@ -200,15 +281,23 @@ class Pairs(_Document):
     revise_above: Share = Field(default=0.1, description="A pair whose `p_correct` alone has moved is revised when it moved by more than this.")
 
 
+class TrainOnAlarm(_Document):
+    """While a drift alarm stands that no job has answered, fewer new pairs do."""
+
+    min_new_pairs: int = Field(ge=1)
+
+
 class Training(_Document):
     """A job starts when pairs with a sum of weights of `min_new_pairs` came since the last dataset, none is running and `cooldown_minutes` passed.
 
-    It starts from what serves (`release`), or from the newest candidate that lost on no dimension (`candidate`).
+    An alarm may lower the number of pairs (`on_alarm`), and nothing else. A job starts from what serves (`release`), or from the newest
+    candidate that lost on no dimension (`candidate`).
     """
 
     method: Name = "dpo"
     min_new_pairs: int = Field(default=500, ge=1)
     cooldown_minutes: float = Field(default=0.0, ge=0)
+    on_alarm: TrainOnAlarm | None = None
     min_alpha: float | None = Field(default=None, ge=-1, le=1, description="Least alpha, at each dimension's level, on every dimension; null asks for none.")
     start_from: Literal["release", "candidate"] = "release"
     config: dict[str, Any] = Field(default_factory=dict, description="Settings of the trainer; it checks them itself.")

@@ -1,76 +1,25 @@
-"""Traces that are out of the ordinary, and the stratum that a trace is sampled in."""
+"""Traces that are out of the ordinary, by what is known of them before anybody reads them."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterator, Mapping
 
-from trueloop.rubrics.policy import Stratum
+import numpy as np
 
-APPEAL, ANOMALY, ALL = "appeal", "anomaly", "all"
-"""Names of the strata of appeals, of edge cases and anomalies, and of everything else. They are no slices: those are called 'name=value'."""
-
-
-class EdgeCase(StrEnum):
-    """What is out of the ordinary."""
-
-    OPEN_ALARM = "OPEN_ALARM"
-    """A drift alarm is open for one of its slices."""
-    EMPTY_ANSWER = "EMPTY_ANSWER"
-    """The answer has no token, though the request did not fail."""
-    SLOW = "SLOW"
-    LONG_PROMPT = "LONG_PROMPT"
-    LONG_ANSWER = "LONG_ANSWER"
-    LOW_SCORE = "LOW_SCORE"
-    RARE_SLICE = "RARE_SLICE"
-    """A value that its slice seldom has, or never had."""
+from trueloop.columns.walk import Doubles, Flags, Ints
+from trueloop.rubrics.policy import Anomalies, EdgeCase
+from trueloop.sampling.rows import TraceRows
 
 
-@dataclass(frozen=True, slots=True)
-class Ordinary:
-    """What is ordinary. None does not look.
+def edge_cases(anomalies: Anomalies, rows: TraceRows) -> Ints:
+    """Return what is out of the ordinary about each trace: the place in `EdgeCase` of the first case that holds, -1 where none does.
 
-    Attributes:
-        latency_ms: Longest time to the full answer, milliseconds.
-        prompt_tokens: Longest prompt.
-        completion_tokens: Longest answer.
-        scores: Score name -> least score, [0, 1].
-        common: Slice name -> values that are common; a slice that is not named is not looked at.
-        alarms: Slices ('name=value', or 'all') with an open alarm.
+    What was not measured is no edge case; neither is NaN, nor a slice that the trace does not have.
     """
-
-    latency_ms: float | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
-    common: Mapping[str, Collection[str]] = field(default_factory=dict)
-    alarms: Collection[str] = ()
-
-
-def edge_cases(
-    ordinary: Ordinary,
-    *,
-    latency_ms: float | None = None,
-    prompt_tokens: int | None = None,
-    completion_tokens: int | None = None,
-    scores: Mapping[str, float] | None = None,
-    slices: Mapping[str, str] | None = None,
-) -> tuple[EdgeCase, ...]:
-    """Return what is out of the ordinary about a trace, in the order of the enum. What was not measured is no edge case; neither is NaN.
-
-    >>> edge_cases(Ordinary(latency_ms=2000, scores={"judge": 0.3}), latency_ms=2500.0, scores={"judge": 0.1})
-    (<EdgeCase.SLOW: 'SLOW'>, <EdgeCase.LOW_SCORE: 'LOW_SCORE'>)
-    """
-    named = slices or {}
-    found = {
-        EdgeCase.OPEN_ALARM: ALL in ordinary.alarms or any(f"{name}={value}" in ordinary.alarms for name, value in named.items()),
-        EdgeCase.EMPTY_ANSWER: completion_tokens == 0,
-        EdgeCase.SLOW: _above(latency_ms, ordinary.latency_ms),
-        EdgeCase.LONG_PROMPT: _above(prompt_tokens, ordinary.prompt_tokens),
-        EdgeCase.LONG_ANSWER: _above(completion_tokens, ordinary.completion_tokens),
-        EdgeCase.LOW_SCORE: any(_above(least, (scores or {}).get(name)) for name, least in ordinary.scores.items()),
-        EdgeCase.RARE_SLICE: any(name in named and named[name] not in values for name, values in ordinary.common.items()),
-    }
-    return tuple(case for case, true in found.items() if true)
+    found = np.full(len(rows.places), -1, np.int64)
+    for place, case in reversed(list(enumerate(EdgeCase))):
+        holds = _holds(case, anomalies, rows)
+        if holds is not None:
+            found[holds] = place
+    return found
 
 
 def common_values(counts: Mapping[str, int], least_share: float) -> frozenset[str]:
@@ -83,21 +32,31 @@ def common_values(counts: Mapping[str, int], least_share: float) -> frozenset[st
     return frozenset(value for value, count in counts.items() if count >= least_share * total > 0)
 
 
-def stratum_of(slices: Mapping[str, str], strata: Sequence[Stratum], *, appealed: bool = False, found: Sequence[EdgeCase] = ()) -> str:
-    """Return the stratum that a trace is sampled in: the first that holds of appeal, anomaly, the policy's slices in their order, and all the rest.
+def _holds(case: EdgeCase, anomalies: Anomalies, rows: TraceRows) -> Flags | None:
+    """Return for which traces a case holds; None where the policy does not look. Comparisons with NaN are false."""
+    match case:
+        case EdgeCase.EMPTY_ANSWER:
+            return rows.measures["completion_tokens"] == 0 if anomalies.empty_answer else None
+        case EdgeCase.SLOW:
+            return _above(rows, "latency_ms", anomalies.latency_ms)
+        case EdgeCase.LONG_PROMPT:
+            return _above(rows, "prompt_tokens", anomalies.prompt_tokens)
+        case EdgeCase.LONG_ANSWER:
+            return _above(rows, "completion_tokens", anomalies.completion_tokens)
+        case EdgeCase.LOW_SCORE:
+            return _any(rows.scores[name] < least for name, least in anomalies.scores.items() if name in rows.scores)
+        case EdgeCase.RARE_SLICE:
+            rare = [any(name in slices and slices[name] not in values for name, values in anomalies.common.items()) for slices in rows.slice_values]
+            return np.array(rare, np.bool_)[rows.slices.codes]
 
-    Every trace is in one stratum exactly, so a rate and a probability belong to it. Appeals have one of their own because users chose them:
-    they are re-reviewed, and never enter a population estimate.
 
-    >>> stratum_of({"locale": "de"}, (Stratum(slice="locale", value="de", rate=0.5),)), stratum_of({}, (), appealed=True)
-    ('locale=de', 'appeal')
-    """
-    if appealed:
-        return APPEAL
-    if found:
-        return ANOMALY
-    return next((stratum.name for stratum in strata if slices.get(stratum.slice) == stratum.value), ALL)
+def _above(rows: TraceRows, name: str, limit: float | None) -> Flags | None:
+    values: Doubles = rows.measures[name]
+    return None if limit is None else values > limit
 
 
-def _above(value: float | None, limit: float | None) -> bool:
-    return value is not None and limit is not None and value > limit
+def _any(columns: Iterator[Flags]) -> Flags | None:
+    found: Flags | None = None
+    for column in columns:
+        found = column if found is None else found | column
+    return found

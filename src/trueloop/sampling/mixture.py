@@ -1,32 +1,14 @@
 """Inclusion probabilities that follow the uncertainty, mixed with a uniform floor."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 Doubles = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 _NOTHING = 1e-9
 """A mean uncertainty below this is none: a stratum without doubts is sampled uniformly."""
 LEAST_UNIFORM = 0.2
 """Least share of the sample that is drawn without looking. What the uncertainty misses is only found there, and no weight can be more than
 1 / (this share x rate): with less, a few labels would decide every estimate."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewDraw:
-    """What became of traces.
-
-    Attributes:
-        probability: With which each was to be included, [0, 1]; it goes onto the task, for estimates weight by its inverse.
-        included: Whether it was.
-        uniform: Whether the uniform part alone would have included it: the reason of an included trace is UNIFORM where true, else UNCERTAINTY.
-    """
-
-    probability: Doubles
-    included: Flags
-    uniform: Flags
 
 
 def inclusion_probability(rate: npt.ArrayLike, uncertainty: npt.ArrayLike, *, mean_uncertainty: npt.ArrayLike, uniform_share: float) -> Doubles:
@@ -60,22 +42,3 @@ def inclusion_probability(rate: npt.ArrayLike, uncertainty: npt.ArrayLike, *, me
     ratio = np.where(known, doubts / np.where(known, means, 1.0), 1.0)
     ratio = np.where(np.isnan(ratio), 1.0, ratio)
     return np.asarray(np.minimum(1.0, rates * (uniform_share + (1 - uniform_share) * ratio)), np.float64)
-
-
-def review_draw(draws: npt.ArrayLike, rate: npt.ArrayLike, uncertainty: npt.ArrayLike, *, mean_uncertainty: npt.ArrayLike, uniform_share: float) -> ReviewDraw:
-    """Return which traces are put before reviewers, and with what probability each was to be.
-
-    Args:
-        draws: A number in [0, 1) per trace that is a hash of its id and a salt (`trueloop.sampling.draws`), so that a replay draws the same.
-        rate: See `inclusion_probability`, for this and what follows.
-        uncertainty: As there.
-        mean_uncertainty: As there.
-        uniform_share: As there.
-
-    >>> found = review_draw([0.01, 0.05, 0.5], 0.1, [0.1, 0.9, 0.9], mean_uncertainty=0.5, uniform_share=0.2)
-    >>> found.included.tolist(), found.uniform.tolist()
-    ([True, True, False], [True, False, False])
-    """
-    numbers = np.asarray(draws, np.float64)
-    probability = inclusion_probability(rate, uncertainty, mean_uncertainty=mean_uncertainty, uniform_share=uniform_share)
-    return ReviewDraw(probability, numbers < probability, numbers < np.minimum(probability, np.asarray(rate, np.float64) * uniform_share))

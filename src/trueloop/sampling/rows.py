@@ -16,6 +16,8 @@ HOT = (
     "consent",
 )  # fmt: skip
 """Fields of a trace that have to be walked: those that are used, and those whose rules are checked on the way."""
+MEASURES = ("latency_ms", "prompt_tokens", "completion_tokens")
+"""Numbers of a trace that may be out of the ordinary: milliseconds, tokens, tokens."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FIRST_US = (datetime(1, 1, 2, tzinfo=UTC) - EPOCH) // _MICROSECOND
@@ -38,6 +40,7 @@ class TraceRows:
         consented: Whether people may read it.
         failed: Whether the request ended in an error.
         scores: Per name, the score of each in [0, 1]; NaN where it has none. Inside the process only: no event holds NaN.
+        measures: The same of each of `MEASURES`.
     """
 
     places: Ints
@@ -50,6 +53,7 @@ class TraceRows:
     consented: Flags
     failed: Flags
     scores: dict[str, Doubles] = field(default_factory=dict)
+    measures: dict[str, Doubles] = field(default_factory=dict)
 
 
 def characters(trace: Trace) -> int:
@@ -74,6 +78,7 @@ def rows_of_events(traces: Sequence[Trace], places: Sequence[int]) -> TraceRows:
         consented=np.array([trace.consent.value in _ALLOWED for trace in traces], np.bool_),
         failed=np.array([trace.error is not None for trace in traces], np.bool_),
         scores=scores,
+        measures={name: np.array([getattr(trace, name) for trace in traces], np.float64) for name in MEASURES},
     )
 
 
@@ -101,6 +106,7 @@ def joined(first: TraceRows, second: TraceRows) -> TraceRows:
         consented=np.concatenate([first.consented, second.consented])[order],
         failed=np.concatenate([first.failed, second.failed])[order],
         scores={name: np.concatenate([score(first, name), score(second, name)])[order] for name in sorted({*first.scores, *second.scores})},
+        measures={name: np.concatenate([first.measures[name], second.measures[name]])[order] for name in MEASURES},
     )
 
 
@@ -130,7 +136,15 @@ def rows_of(columns: Columns) -> TraceRows:
         consented=allowed[columns.enums["consent"][places]],
         failed=columns.texts["error"].start[places] >= 0,
         scores={name: values[places] for name, values in scores.items()},
+        measures={name: _measured(columns, name)[places] for name in MEASURES},
     )
+
+
+def _measured(columns: Columns, name: str) -> Doubles:
+    """Return a number per record, NaN where it is null."""
+    if name in columns.doubles:
+        return columns.doubles[name]
+    return np.where(columns.present[name], columns.longs[name], np.nan)
 
 
 def _obeys_rules(columns: Columns) -> Flags:

@@ -31,6 +31,7 @@ IDENTITY = ("application", "event_id")
 _COMPACTED: dict[str, tuple[str, ...]] = {
     "reviewers": ("application", "reviewer_id"),
     "calibration": ("item_id",),
+    "review-quotas": ("quota_id",),
     "dataset-versions": ("name", "version"),
     "rubrics": ("rubric_id", "version"),
     "policies": ("policy_id", "version"),

@@ -2,6 +2,7 @@
 CREATE OR REPLACE VIEW v_training AS
 SELECT
     q.application AS application, q.job_id AS job_id, if(r.job_id = '', 'REQUESTED', r.status) AS status, q.method AS method, q.reason AS reason,
+    q.drift_signal_id AS drift_signal_id,
     q.base_checkpoint AS base_checkpoint, q.baseline_checkpoint AS baseline_checkpoint, q.dataset AS dataset, q.dataset_version AS dataset_version,
     r.step AS step, r.total_steps AS total_steps, r.seconds AS seconds, r.tokens AS tokens, r.metrics AS metrics, r.checkpoint AS checkpoint,
     r.checkpoint_uri AS checkpoint_uri, r.seed AS seed, r.error_class AS error_class, r.error AS error, q.policy_id AS policy_id,
