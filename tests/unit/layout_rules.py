@@ -7,7 +7,22 @@ from collections.abc import Iterator
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"events", "schemas", "errors", "rejection"}),
     frozenset(
-        {"agreement", "columns", "datasets", "drift", "estimates", "gates", "labels", "pairs", "replay", "replay_log", "reviewers", "rubrics", "sampling"}
+        {
+            "agreement",
+            "columns",
+            "datasets",
+            "drift",
+            "estimates",
+            "gates",
+            "labels",
+            "pairs",
+            "replay",
+            "replay_log",
+            "reviewers",
+            "rubrics",
+            "sampling",
+            "statistics",
+        }
     ),
     frozenset({"codec", "config", "outbox", "readiness", "topics", "writer_schema"}),
     frozenset({"processors"}),
