@@ -33,7 +33,8 @@ What bad input gives:
 | probability (weight) 1 | always labelled: counts once |
 | probability 0 or above 1 with a label | ValueError: such a label cannot have been drawn |
 | weight 0 of a judgement | no evidence |
-| NaN from a judge | missing: the mean of the judge's other scores stands for it; when all are missing, the labels alone answer, and `fallback` says so |
+| NaN from a judge | missing: the mean of the judge's other scores stands for it; when all are missing, the labels alone answer, and `fallback` says so; |
+| | on the stream a score that is not there is absent, and NaN a dead letter INVALID_EVENT |
 
 >>> from trueloop import statistics
 >>> ratings = {"unit": [1, 1, 2, 2, 3, 3], "rater": ["ada", "ben"] * 3, "value": [4, 4, 2, 3, 5, 5]}
