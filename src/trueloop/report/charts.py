@@ -171,10 +171,10 @@ def _line(line: Line, horizontal: _Axis, vertical: _Axis, shift: float) -> Itera
 
 
 def _bar(bar: Bar, axis: _Axis, y: float, width: int) -> Iterator[str]:
-    label = bar.label if len(bar.label) <= 34 else f"{bar.label[:33]}…"
+    label, says = (text if len(text) <= most else f"{text[: most - 1]}…" for text, most in ((bar.label, 34), (bar.says, 36)))
     yield f'<g class="{bar.tone or "plain"}"><title>{escape(f"{bar.label}: {bar.says}")}</title>'
     yield f'<text class="label" text-anchor="end" x="{_LABELS}" y="{y + 4:.1f}">{escape(label)}</text>'
-    yield f'<text class="{"says" if bar.value is not None else "says none"}" x="{width - _LABELS + 12}" y="{y + 4:.1f}">{escape(bar.says)}</text>'
+    yield f'<text class="{"says" if bar.value is not None else "says none"}" x="{width - _LABELS + 12}" y="{y + 4:.1f}">{escape(says)}</text>'
     if bar.mark is not None:
         x = axis.place(bar.mark)
         yield f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 9:.1f}" y2="{y + 9:.1f}"/>'

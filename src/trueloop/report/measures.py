@@ -1,10 +1,9 @@
 """Rows of the views as measures, one row each: what was estimated, its bounds, the evidence behind it, and why something is missing."""
 
 from collections.abc import Iterator, Mapping
-from math import sqrt
 from typing import Any, TypeAlias
 
-from trueloop.agreement.interval import MIN_CLUSTERS, t_quantile
+from trueloop.agreement.interval import MIN_CLUSTERS
 
 Row: TypeAlias = dict[str, Any]
 Given: TypeAlias = Mapping[str, Any]
@@ -71,21 +70,6 @@ def drift(row: Given) -> Row:
     no_value = None if row["log_e_value"] is not None else "NO_REFERENCE" if row["state"] == "NO_DATA" else "NO_CURRENT"
     found = {key: row[key] for key in keys} | {"occurred_at": row["occurred_at"]}
     return found | {"statistic": "log_e_value", "value": row["log_e_value"], "n": row["n_current"], "reason": no_value}
-
-
-def loss(row: Given) -> Row:
-    """Return the mean of losses in [0, 1] with its 95 % interval by Student's t, cut at 0 and 1; losses are taken for independent.
-
-    >>> found = loss({"n": 100, "mean": 0.5, "deviation": 0.25})
-    >>> found["value"], round(found["low"], 3), found["reason"], loss({"n": 3, "mean": 0.5, "deviation": 0.1})["reason"]
-    (0.5, 0.45, None, 'TOO_FEW')
-    """
-    keys = {key: value for key, value in row.items() if key not in ("n", "mean", "deviation")}
-    n, mean, deviation = row["n"], row["mean"], row["deviation"]
-    if n < MIN_CLUSTERS or not deviation:
-        return keys | measure("mean_loss", (mean, None, None), n, "TOO_FEW" if n < MIN_CLUSTERS else "NO_VARIATION")
-    half = t_quantile(0.975, n - 1) * deviation / sqrt(n)
-    return keys | measure("mean_loss", (mean, max(0.0, mean - half), min(1.0, mean + half)), n, None)
 
 
 def gate(row: Given) -> Iterator[Row]:

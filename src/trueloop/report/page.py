@@ -92,7 +92,7 @@ def _charts(charts: Sequence[tuple[str, str]], legend: str) -> Iterator[str]:
 
 def _legend() -> str:
     names = "".join(f'<span><i class="{style}"></i>{escape(name)}</span>' for style, name in _LINES.values())
-    return f'<div class="legend">{names}<span>✕ no evidence</span></div>'
+    return f'<div class="legend">{names}<span>✕ no evidence</span><span>over time alpha is told without its interval</span></div>'
 
 
 def _agreement_charts(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
