@@ -9,6 +9,7 @@ import typer
 
 from trueloop.config import load_settings
 from trueloop.errors import ConfigurationError
+from trueloop.report.scope import DEFAULT_SINCE, Scope, parse_since
 
 _PIPE_WIDTH = 200
 """A pipe has no width of its own."""
@@ -16,7 +17,7 @@ _PIPE_WIDTH = 200
 
 def report(
     application: Annotated[str | None, typer.Option("--application", "-a", help="Only this application.")] = None,
-    since: Annotated[str, typer.Option("--since", help="Evidence from then on: 36h, 7d, 4w, or a date such as 2026-11-01.")] = "30d",
+    since: Annotated[str, typer.Option("--since", help="Evidence from then on: 36h, 7d, 4w, or a date such as 2026-11-01.")] = DEFAULT_SINCE,
     slice_name: Annotated[str | None, typer.Option("--slice", help="Only this slice of agreement, drift and gates: 'all', or NAME=VALUE.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots instead; it needs nothing but a browser.")] = None,
 ) -> None:
@@ -37,7 +38,6 @@ def report(
     from trueloop.report import terminal
     from trueloop.report.page import page
     from trueloop.report.reading import Reader
-    from trueloop.report.scope import Scope, parse_since
 
     now = datetime.now(UTC)
     scope = Scope(application, slice_name, parse_since(since, now))

@@ -11,11 +11,11 @@ from trueloop.report.measures import Row
 from trueloop.report.reading import Evidence
 from trueloop.report.scope import Scope
 from trueloop.report.style import STYLE
-from trueloop.report.tables import BAD, TONES, Table, grouped, series_name, series_of
+from trueloop.report.tables import TONES, Table, grouped, series_name, series_of
 from trueloop.report.wording import estimate, moment, reason, shown
 
-MOST_CHARTS = 36
-"""Charts of one kind; what is left out is said."""
+MOST_CHARTS, MOST_BARS = 36, 40
+"""Charts of one kind, and rows of a chart; what is left out is said."""
 _LINES = {"p_o": ("one", "observed agreement"), "alpha": ("two", "Krippendorff's alpha"), "ac1": ("three", "Gwet's AC1")}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -127,7 +127,13 @@ def _drift_charts(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
 
 def _forests(bars_of: dict[str, list[Bar]]) -> Iterator[str]:
     for title, bars in bars_of.items():
-        yield f'<figure class="wide"><figcaption>{escape(title)}</figcaption>{forest(title, bars)}</figure>'
+        shown_bars = bars if len(bars) <= MOST_BARS else sorted(bars, key=_lowest_first)[:MOST_BARS]
+        caption = title if len(bars) <= MOST_BARS else f"{title} (the {MOST_BARS} lowest of {len(bars)})"
+        yield f'<figure class="wide"><figcaption>{escape(caption)}</figcaption>{forest(title, shown_bars)}</figure>'
+
+
+def _lowest_first(bar: Bar) -> tuple[bool, float]:
+    return bar.value is None, bar.value or 0.0
 
 
 def _reviewer_bars(rows: Sequence[Row]) -> dict[str, list[Bar]]:
@@ -147,6 +153,6 @@ def _gate_bars(rows: Sequence[Row]) -> dict[str, list[Bar]]:
         if row["statistic"] == "candidate" and row["dimension"]:
             title = f"candidate {shown(row['candidate'])[:12]}, {moment(row['occurred_at'])}: {row['decision']} (dashed: the floor)"
             label = shown(f"{row['dimension']}, {row['slice']}")
-            bar = Bar(label, row["value"], row["low"], row["high"], estimate(row), TONES.get(row["verdict"], BAD), row["least"])
+            bar = Bar(label, row["value"], row["low"], row["high"], estimate(row), TONES.get(row["verdict"], ""), row["least"])
             found.setdefault(title, []).append(bar)
     return dict(list(found.items())[:MOST_CHARTS])
