@@ -21,7 +21,7 @@ MAKEFLAGS += --no-builtin-rules
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
 install: $(INSTALLED) ## Create .venv and install everything that is locked; again only when the locks or pyproject.toml have changed.
@@ -98,6 +98,23 @@ bench-scaling: fetch ## Measure two stream workers beside one, and a worker's me
 bench-sink: fetch ## Measure what a trace costs from Kafka into ClickHouse, on one core; writes bench/results/sink.md.
 	$(BIN)/python bench/sink.py $(ARGS)
 
+.PHONY: bench-agreement
+bench-agreement: install ## Measure what agreement costs per label and per key; writes bench/results/agreement.md.
+	$(BIN)/python bench/agreement.py
+
+build/river/installed: requirements/river.txt | $(INSTALLED)
+	$(PYTHON) -m venv build/river
+	$(UV) pip install --quiet --python build/river/bin/python --require-hashes --requirement requirements/river.txt
+	@touch $@
+
+.PHONY: bench-drift
+bench-drift: install build/river/installed ## Measure the cost of the drift statistics, and our detector beside river's; writes bench/results/drift.md.
+	$(BIN)/python bench/drift.py $(ARGS)
+
+.PHONY: bench-real
+bench-real: install ## Agreement per pair of models on PandaLM's annotators; writes bench/results/real_agreement.md. Needs the data.
+	$(BIN)/python bench/real_agreement.py $(ARGS)
+
 .PHONY: wheel-test
 wheel-test: fetch ## Build the wheel, install it in a clean environment and use it there.
 	$(BIN)/pytest tests/integration/test_wheel.py
@@ -132,6 +149,7 @@ lock: install ## Resolve the dependencies anew into requirements/; UPGRADE=1 tak
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
 	$(COMPILE) requirements/peers.in --output-file requirements/peers.txt
 	$(COMPILE) requirements/oracles.in --output-file requirements/oracles.txt
+	$(COMPILE) requirements/river.in --output-file requirements/river.txt
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements/lock.txt
 	$(COMPILE) pyproject.toml --constraints requirements/lock.txt --output-file requirements/workers.txt
 	$(COMPILE) pyproject.toml --constraints requirements/lock.txt --extra train --output-file requirements/trainer.txt

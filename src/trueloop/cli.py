@@ -64,6 +64,7 @@ COMMANDS: dict[str, _Entry] = {
     "dlq": _Entry(_LOOK, "trueloop.commands.dead_letters:app", "List, show and replay dead letters."),
     "replay-log": _Entry(_LOOK, "trueloop.commands.replay_log:replay_log", "Rebuild what the loop made of the log, and compare."),
     "gold": _Entry(_LOOK, "trueloop.commands.gold:gold", "Show how tasks with a known answer do, and which are worn."),
+    "report": _Entry(_LOOK, "trueloop.commands.report:report", "Tables and a page: agreement, reviewers, drift, gates."),
     "sql": _Entry(_LOOK, "trueloop.commands.sql:sql", "Ask ClickHouse."),
 }
 

@@ -6,25 +6,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from tests.factories import example
+from tests.integration.analyst_house import filled
 from trueloop import topics
-from trueloop.adapters.clickhouse.columns import arrow_column, columns_of
 from trueloop.adapters.clickhouse.embedded_engine import EmbeddedEngine
 from trueloop.adapters.clickhouse.guard import check
-from trueloop.adapters.clickhouse.schema import ensure_schema
 from trueloop.agreement import Evidence, Moments, Replicates, evidence_of, gwet_ac1, krippendorff_alpha, observed_agreement
 from trueloop.agreement.pattern import pattern_of
-from trueloop.events import AgreementUnits, Event, PolicyPublished, ReviewTask, RubricPublished
+from trueloop.events import AgreementUnits, PolicyPublished, ReviewTask, RubricPublished
 from trueloop.events.agreement import WindowKind
 from trueloop.events.agreement_units import UnitKind
 from trueloop.processors.agreement import PROCESSOR
 from trueloop.processors.processor import Context
 from trueloop.rubrics import Governance, Policy, Rubric
 from trueloop.testing import Clock, ProcessorDriver
-from trueloop.topics import Topic, topic_of
 
 MIDNIGHT = datetime(2026, 11, 2, tzinfo=UTC)
 TASKS = 90
@@ -89,14 +86,6 @@ def units(task: int, dimension: str, counted: list[dict[int, int]], revision: in
     )
 
 
-def table_of(topic: Topic, events: Sequence[Event]) -> pa.Table:
-    records = [event.model_dump() for event in events]
-    columns = {column.name: arrow_column(column, [record[column.name] for record in records]) for column in columns_of(topic)}
-    columns |= {"_topic": pa.array([topic.name] * len(events)), "_partition": pa.array([0] * len(events), pa.int32())}
-    columns |= {"_offset": pa.array(range(len(events)), pa.int64()), "_timestamp": pa.array([MIDNIGHT] * len(events), pa.timestamp("ms", "UTC"))}
-    return pa.table(columns)
-
-
 @pytest.fixture(scope="module")
 def rated() -> Rated:
     chance = random.Random(11)
@@ -119,15 +108,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory, rated: Rated) -> Iterator[E
                 sent.append(units(number, dimension, [counts], 1))
                 drive.send(sent[-1])
     tasks = [example(ReviewTask, event_id=f"e{n}", task_id=f"task-{n}", slices={"locale": "de" if n % 3 else "fr"}) for n in range(TASKS)]
-    engine = EmbeddedEngine(tmp_path_factory.mktemp("clickhouse"), "trueloop")
-    ensure_schema(engine)
-    for topic, events in ((topics.AGREEMENT_UNITS, sent), (topics.AGREEMENT, drive.out), (topics.REVIEW_QUEUE, tasks)):
-        assert {topic_of(event) for event in events} == {topic}
-        engine.insert(topic.table, table_of(topic, events), f"token-{topic.name}")
-    try:
+    with filled(tmp_path_factory.mktemp("clickhouse"), {topics.AGREEMENT_UNITS: sent, topics.AGREEMENT: drive.out, topics.REVIEW_QUEUE: tasks}) as engine:
         yield engine
-    finally:
-        engine.close()
 
 
 def batch(rated: Rated, dimension: str, tasks: Sequence[int]) -> Evidence:

@@ -452,6 +452,18 @@ def test_a_later_policy_moves_nothing_that_was_counted():
     ]
 
 
+def test_a_pane_in_which_the_policy_changed_is_told_as_one():
+    drive = driver(policy_event(keep_days=2.0), policy_event(2, minutes(30), keep_days=1.0), at=NOON + timedelta(days=9))
+    drive.send(units("before", [{1: 2}], at=minutes(20)))
+    drive.send(units("after", [{2: 2}], at=minutes(40)))
+    assert [(e.window_start, e.window_end, e.n_units) for e in panes(drive)] == [(minutes(0), minutes(60), 1), (minutes(0), minutes(60), 2)]
+    drive.send(units("next", [{2: 2}], at=minutes(36 * 60)))  # by one policy the pane is final, by the other not
+    drive.send(units("after", [{2: 3}], at=minutes(40), revision=2))
+    assert (panes(drive)[-1].n_units, panes(drive)[-1].n_labels, len(drive.keys)) == (2, 5, 3)
+    drive.send(units("last", [{2: 2}], at=minutes(49 * 60)))
+    assert len(drive.keys) == 2
+
+
 def test_a_task_dated_in_the_future_drags_no_window_and_counts_when_its_time_has_come():
     drive = driver(at=minutes(30))
     drive.send(units("a", [{1: 2}]))

@@ -7,12 +7,27 @@ from collections.abc import Iterator
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"events", "schemas", "errors", "rejection"}),
     frozenset(
-        {"agreement", "columns", "datasets", "drift", "estimates", "gates", "labels", "pairs", "replay", "replay_log", "reviewers", "rubrics", "sampling"}
+        {
+            "agreement",
+            "columns",
+            "datasets",
+            "drift",
+            "estimates",
+            "gates",
+            "labels",
+            "pairs",
+            "replay",
+            "replay_log",
+            "reviewers",
+            "rubrics",
+            "sampling",
+            "statistics",
+        }
     ),
     frozenset({"codec", "config", "outbox", "readiness", "topics", "writer_schema"}),
     frozenset({"processors"}),
     frozenset({"adapters"}),
-    frozenset({"client", "console", "embedded", "streams", "testing", "trainers"}),
+    frozenset({"client", "console", "embedded", "notebook", "report", "streams", "testing", "trainers"}),
     frozenset({"cli", "commands", "demo", "__main__"}),
 )
 """Rooms and modules of `trueloop`, innermost first. One may import from its own layer and from those before it."""

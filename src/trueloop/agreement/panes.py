@@ -1,7 +1,6 @@
 """Evidence in panes of time, and a rolling window that is made of them."""
 
-from bisect import insort
-from collections.abc import Iterator
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, takewhile
@@ -119,9 +118,15 @@ class Panes:
             return None
         return next((pane for pane in chain([first], begun) if self._counted[pane].evidence.coincidences.units), first)
 
-    def pane(self, pane: Pane) -> Counted | None:
-        """Return what was counted in a pane; None when it holds no task."""
-        return self._counted.get(pane)
+    def stretch(self, pane: Pane) -> Counted:
+        """Return what was counted from the start of a pane to its end: also by policies that have the same panes and keep them for another time."""
+        alike = self._alike(pane)
+        if len(alike) == 1:
+            return self._counted[alike[0]]
+        counted = self._empty(replicated=False)
+        for known in alike:
+            counted.merge(self._counted[known])
+        return counted
 
     def window(self, start: int, end: int) -> Counted:
         """Return what was counted in the panes that lie in a window. It is changed by the next task that is counted."""
@@ -135,23 +140,29 @@ class Panes:
         self._bounds, self._inside = (start, end), wanted
         return self._window
 
+    def is_final(self, pane: Pane, newest: Pane) -> bool:
+        """Return whether a pane, and whatever lies in the same stretch, is so much older than the newest that nothing corrects it any more."""
+        return pane.end + max(known.keep for known in (pane, *self._alike(pane))) <= newest.end
+
     def final(self, newest: Pane) -> list[Pane]:
-        """Return the oldest panes, as far as they are so much older than the newest that nothing corrects them any more."""
-        return list(takewhile(lambda pane: pane.end + pane.keep <= newest.end, self._in_order))
+        """Return the oldest panes, as far as they are final."""
+        return list(takewhile(lambda pane: self.is_final(pane, newest), self._in_order))
+
+    def until(self, pane: Pane) -> list[Pane]:
+        """Return the panes that are no newer than this one."""
+        return list(takewhile(lambda known: known <= pane, self._in_order))
 
     def keys(self, pane: Pane) -> tuple[str, ...]:
         """Return the tasks in a pane."""
         return tuple(self._members.get(pane, ()))
 
-    def __iter__(self) -> Iterator[Pane]:
-        return iter(tuple(self._in_order))
-
     def __len__(self) -> int:
         return len(self._in_order)
 
-    def empty(self) -> Counted:
-        """Return what is counted in a pane without tasks."""
-        return self._empty(replicated=False)
+    def _alike(self, pane: Pane) -> list[Pane]:
+        """Return the panes that begin and end when this one does."""
+        first = bisect_left(self._in_order, pane[:2])
+        return list(takewhile(lambda known: known[:2] == pane[:2], self._in_order[first:]))
 
     def _empty(self, *, replicated: bool) -> Counted:
         return Counted(Evidence(moments=Moments(WEIGHTS[self.level]), replicates=Replicates(self.level) if replicated else None))

@@ -36,6 +36,21 @@ class PositionBias:
     n_tasks: int
     undefined: Undefined | None = None
 
+    @property
+    def value(self) -> float | None:
+        """The share of preferences for the candidate that was shown first."""
+        return self.share_first
+
+    @property
+    def n(self) -> int:
+        """Preferences that are no tie."""
+        return self.n_preferences
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the interval of the share, or None."""
+        return None if self.ci_low is None or self.ci_high is None else (self.ci_low, self.ci_high)
+
 
 @dataclass
 class Positions:

@@ -41,17 +41,17 @@ def preference_agreement(tasks: Column, raters: Column, choices: Column, orders:
     >>> found.observed.value
     0.5
     """
-    chosen, shown = cells(choices, data), [tuple(order) for order in cells(orders, data)]
+    of, by, chosen = cells(tasks, data), cells(raters, data), cells(choices, data)
+    shown = [tuple(order) for order in cells(orders, data)]
     aligned(choices=chosen, orders=shown)
     sizes = {len(order) for order in shown}
     if len(sizes) > 1:
         raise ValueError(f"orders have {sorted(sizes)} candidates; expected the same number throughout: take them apart")
     candidates = max((*sizes, 2))
-    position = position_bias(tasks, chosen, data=data, candidates=candidates, confidence=confidence)
+    position = position_bias(of, chosen, candidates=candidates, confidence=confidence)
     preferred = [_preferred(choice, order) for choice, order in zip(chosen, shown, strict=True)]
     names: Sequence[Any] = sorted({name for order in shown for name in order}, key=repr)
     categories = [TIE, *((name,) for name in names)]
-    of, by = cells(tasks, data), cells(raters, data)
     return PreferenceAgreement(
         observed_agreement(of, by, preferred, confidence=confidence),
         krippendorff_alpha(of, by, preferred, confidence=confidence),

@@ -7,7 +7,7 @@ from math import inf, isfinite
 from typing import Any, Literal
 
 from trueloop.agreement.pattern import Members, Value, pattern_of
-from trueloop.estimates.frame import Column, aligned, cells
+from trueloop.estimates.frame import Column, aligned, cells, rating_columns
 
 Encoding = Literal["names", "places", "numbers", "amounts"]
 """What values are taken for: names that are equal or not; places in an order; numbers of which only differences count; numbers from 0 on."""
@@ -62,11 +62,7 @@ def ratings_of(
         ValueError: Columns differ in length; a value lacks its unit, rater or cluster, is off the scale or not of its kind; a rater gave a
             unit two values; a unit belongs to two clusters. Names the rows, from 0, and quotes no value, which may be human text.
     """
-    if raters is None and values is None and data is None:
-        units, raters, values, data = "unit", "rater", "value", units
-    if raters is None or values is None:
-        raise ValueError("raters and values are not both given; give three columns, or a data frame with the columns 'unit', 'rater' and 'value'")
-    columns = {"units": cells(units, data), "raters": cells(raters, data), "values": cells(values, data)}
+    columns = rating_columns(units, raters, values, data)
     columns |= {"clusters": cells(clusters, data)} if clusters is not None else {}
     aligned(**columns)
     rows = [row for row, value in enumerate(columns["values"]) if value is not None]

@@ -7,6 +7,7 @@ from trueloop.drift.cosine import cosine_losses, cosine_similarity
 from trueloop.drift.detector import Change, Contract, Detector, Sample, null_mean, rebase, rebased_on_release, threshold, update, update_batch
 from trueloop.drift.divergences import jensen_shannon_divergence, population_stability_index
 from trueloop.drift.e_benjamini_hochberg import Discoveries, e_benjamini_hochberg
+from trueloop.drift.e_detector import Detection, e_detector
 from trueloop.drift.embedding_window import EmbeddingWindow, reference_window
 from trueloop.drift.histogram import Histogram
 from trueloop.drift.loss_window import LossWindow
@@ -20,9 +21,9 @@ from trueloop.drift.wasserstein import wasserstein_distance
 from trueloop.drift.windows import Full, Windows, fill, restarted, restarted_on_release
 
 __all__ = [
-    "Alarm", "Change", "Comparison", "ConfidenceSequence", "Contract", "Detector", "Discoveries", "EmbeddingWindow", "Full", "Histogram",
+    "Alarm", "Change", "Comparison", "ConfidenceSequence", "Contract", "Detection", "Detector", "Discoveries", "EmbeddingWindow", "Full", "Histogram",
     "LossWindow", "RandomFeatures", "Reference", "Sample", "ShiryaevRoberts", "Undefined", "Windows", "average_run_length", "betting_confidence_sequence",
-    "cosine_losses", "cosine_similarity", "disagreement", "e_benjamini_hochberg", "fill", "jensen_shannon_divergence", "judge_gap",
+    "cosine_losses", "cosine_similarity", "disagreement", "e_benjamini_hochberg", "e_detector", "fill", "jensen_shannon_divergence", "judge_gap",
     "maximum_mean_discrepancy", "most_drifted", "null_mean", "population_stability_index", "rating_loss", "rebase", "rebased_on_release",
     "reference_window", "restarted", "restarted_on_release",
     "shiryaev_roberts", "threshold", "two_sample_e_value", "update", "update_batch", "wasserstein_distance",

@@ -33,6 +33,11 @@ class ConfidenceSequence:
     confidence: float
     undefined: Undefined | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the interval, or None."""
+        return None if self.ci_low is None or self.ci_high is None else (self.ci_low, self.ci_high)
+
 
 def betting_confidence_sequence(values: Losses, confidence: float = 0.95) -> ConfidenceSequence:
     """Return the mean of values in [0, 1], in their order, with an interval that may be looked at after every value.

@@ -3,34 +3,31 @@
 import numpy as np
 
 from trueloop.drift.comparison import Comparison, Undefined
-from trueloop.drift.embedding_window import EmbeddingWindow
+from trueloop.drift.embedding_window import EmbeddingWindow, window_of
 from trueloop.drift.random_features import Matrix, directions
 from trueloop.drift.resampling import Floats
 
 
-def cosine_similarity(reference: EmbeddingWindow, current: EmbeddingWindow, *, threshold: float = 0.7) -> Comparison:
+def cosine_similarity(reference: EmbeddingWindow | Matrix, current: EmbeddingWindow | Matrix, *, threshold: float = 0.7) -> Comparison:
     """Return the cosine of the angle between the mean directions of two windows, [-1, 1], with the threshold that people know.
 
     Below the threshold it warns. How often it does so by chance is not known, so the rate is None: for that there is
     `maximum_mean_discrepancy`, which also sees changes that leave the mean where it is.
 
     Args:
-        reference: Embeddings that were.
+        reference: Embeddings that were, (n, dimensions), or their window.
         current: Those that are, of the same dimensions.
         threshold: Lowest cosine that is no warning, [-1, 1].
 
     Raises:
         ValueError: The windows have different dimensions, or the threshold is off its scale.
 
-    >>> from trueloop.drift.embedding_window import add
-    >>> from trueloop.drift.random_features import RandomFeatures
-    >>> plain = EmbeddingWindow(RandomFeatures(dimensions=2))
-    >>> east, north_east = (add(plain, np.array([row], np.float32)) for row in ((1, 0), (1, 1)))
-    >>> round(cosine_similarity(east, north_east).value, 3)
+    >>> round(cosine_similarity(np.array([[1, 0]], np.float32), np.array([[1, 1]], np.float32)).value, 3)
     0.707
     """
     if not -1.0 <= threshold <= 1.0:
         raise ValueError(f"threshold is {threshold!r}; expected a number in [-1, 1]")
+    reference, current = window_of(reference), window_of(current)
     if reference.features.dimensions != current.features.dimensions:
         raise ValueError(f"windows have {reference.features.dimensions} and {current.features.dimensions} dimensions; only equal ones compare")
     undefined = Undefined.NO_REFERENCE if not reference.n else Undefined.NO_CURRENT if not current.n else None

@@ -49,6 +49,20 @@ def reference_window(features: RandomFeatures | None = None) -> EmbeddingWindow:
     return EmbeddingWindow(features or RandomFeatures(), products=())
 
 
+def window_of(given: EmbeddingWindow | Matrix, features: RandomFeatures | None = None) -> EmbeddingWindow:
+    """Return the window of a matrix of embeddings, (n, dimensions), also a data frame's; a window is what it is.
+
+    Raises:
+        ValueError: It is no matrix, or has another number of dimensions than the features.
+    """
+    if isinstance(given, EmbeddingWindow):
+        return given
+    matrix = np.asarray(given, np.float32)
+    if matrix.ndim != 2:
+        raise ValueError(f"embeddings have shape {matrix.shape}; expected (n, dimensions)")
+    return add(reference_window(features or RandomFeatures(dimensions=matrix.shape[1])), matrix)
+
+
 def add(window: EmbeddingWindow, matrix: Matrix) -> EmbeddingWindow:
     """Return the window with further embeddings, (n, dimensions) of float32. How they are cut into calls changes nothing.
 

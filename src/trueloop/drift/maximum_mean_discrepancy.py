@@ -6,7 +6,7 @@ from math import ceil, pi
 import numpy as np
 
 from trueloop.drift.comparison import Comparison, Undefined
-from trueloop.drift.embedding_window import EmbeddingWindow, add, reference_window, spectrum
+from trueloop.drift.embedding_window import EmbeddingWindow, spectrum, window_of
 from trueloop.drift.random_features import Matrix, RandomFeatures
 from trueloop.drift.resampling import Floats, hashed_uniforms
 
@@ -42,7 +42,7 @@ def maximum_mean_discrepancy(
     """
     if not 0.001 <= false_warning_rate < 1.0:
         raise ValueError(f"false_warning_rate is {false_warning_rate!r}; expected a number in [0.001, 1)")
-    before, now = _window(reference, features), _window(current, features)
+    before, now = window_of(reference, features), window_of(current, features)
     if before.features != now.features:
         raise ValueError(f"reference and current have the features {before.features} and {now.features}; only equal features compare")
     if before.n < 2 or now.n < 2:
@@ -58,12 +58,6 @@ def maximum_mean_discrepancy(
     quantile = float(chance[ceil((_DRAWS + 1) * (1.0 - false_warning_rate)) - 1])
     band = quantile * (1.0 / before.n + 1.0 / now.n) + _ROUNDING * (1.0 / (before.n - 1) + 1.0 / (now.n - 1))
     return Comparison(value, before.n, now.n, band_high=band, false_warning_rate=false_warning_rate)
-
-
-def _window(given: EmbeddingWindow | Matrix, features: RandomFeatures | None) -> EmbeddingWindow:
-    if isinstance(given, EmbeddingWindow):
-        return given
-    return add(reference_window(features or RandomFeatures(dimensions=given.shape[-1])), given)
 
 
 @lru_cache(maxsize=2)

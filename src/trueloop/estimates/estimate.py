@@ -38,3 +38,12 @@ class Estimate:
     std_error: float | None = None
     n_clusters: int = 0
     undefined: Undefined | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the confidence interval, or None.
+
+        >>> Estimate(0.5, 40, 0.25, 0.75).interval
+        (0.25, 0.75)
+        """
+        return None if self.ci_low is None or self.ci_high is None else (self.ci_low, self.ci_high)

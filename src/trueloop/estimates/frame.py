@@ -34,6 +34,22 @@ def cells(column: Column, data: Any = None) -> list[Any]:
     return [None if _missing(value) else value for value in column]
 
 
+def rating_columns(units: Any, raters: Column | None, values: Column | None, data: Any) -> dict[str, list[Any]]:
+    """Return the cells of 'units', 'raters' and 'values'; `units` may be a data frame with the columns 'unit', 'rater' and 'value' instead.
+
+    Raises:
+        ValueError: Raters or values are missing.
+
+    >>> rating_columns({"unit": [1], "rater": ["ada"], "value": [5]}, None, None, None)
+    {'units': [1], 'raters': ['ada'], 'values': [5]}
+    """
+    if raters is None and values is None and data is None:
+        units, raters, values, data = "unit", "rater", "value", units
+    if raters is None or values is None:
+        raise ValueError("raters and values are not both given; give three columns, or a data frame with the columns 'unit', 'rater' and 'value'")
+    return {"units": cells(units, data), "raters": cells(raters, data), "values": cells(values, data)}
+
+
 def numbers(column: Column, data: Any = None, *, name: str) -> list[float | None]:
     """Return a column of numbers; None where one is missing.
 

@@ -160,7 +160,7 @@ class AgreementView(View):
 
     A series is final when its application has become newer than its newest pane by `keep`; a pane is when its series has. What is final is
     forgotten, and a contribution to it that comes later still counts for nothing. The application's time is that of its newest pane that
-    has begun, so that no date in the future moves it.
+    has begun, so that no date in the future moves it; and what is dated in the future is kept until its time has come and is past.
     """
 
     def __init__(self) -> None:
@@ -194,9 +194,8 @@ class AgreementView(View):
         for series_id, pane in parsed:
             if pane is not None and series_id in self._series and not self._is_final(series_id, pane, now):
                 series, panes = self._series[series_id]
-                found.append(
-                    _estimate(_Window(WindowKind.PANE, pane.start, pane.end), panes.pane(pane) or panes.empty(), series_id, series, now=now, context=context)
-                )
+                window = _Window(WindowKind.PANE, pane.start, pane.end)
+                found.append(_estimate(window, panes.stretch(pane), series_id, series, now=now, context=context))
         for series_id in ids:
             series, panes = self._series[series_id]
             newest = panes.newest(_micros(now))
@@ -223,8 +222,8 @@ class AgreementView(View):
             self._reached[series.application] = reached = max(last.end for _, last in newest_of)
             for quiet, last in newest_of:
                 if last.end + last.keep <= reached:
-                    self._expire(quiet, tuple(quiet))
-        self._expire(panes, tuple(panes) if newest.end + newest.keep <= reached else panes.final(newest))
+                    self._expire(quiet, quiet.until(last))
+        self._expire(panes, panes.until(newest) if newest.end + newest.keep <= reached else panes.final(newest))
 
     def _expire(self, panes: Panes, final: Sequence[Pane]) -> None:
         self._expired |= dict.fromkeys(key for pane in final for key in panes.keys(pane))
@@ -234,7 +233,7 @@ class AgreementView(View):
         newest = panes.newest(_micros(now))
         if newest is None:
             return False
-        return pane.end + pane.keep <= newest.end or newest.end + newest.keep <= self._reached.get(series.application, newest.end)
+        return panes.is_final(pane, newest) or newest.end + newest.keep <= self._reached.get(series.application, newest.end)
 
 
 class _Window(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from trueloop.estimates.estimate import Undefined
-from trueloop.estimates.frame import Column, aligned, cells
+from trueloop.estimates.frame import Column, aligned, rating_columns
 from trueloop.reviewers.expectation_maximisation import CodedLabels, Fit, Ints
 
 Row = tuple[Any, Any, Any]
@@ -55,9 +55,9 @@ class DawidSkene:
 
 
 def dawid_skene(
-    items: Column,
-    reviewers: Column,
-    values: Column,
+    items: Any,
+    reviewers: Column | None = None,
+    values: Column | None = None,
     *,
     data: Any = None,
     categories: Sequence[Any] | None = None,
@@ -73,7 +73,7 @@ def dawid_skene(
     They keep their truth, and when there are any the fit starts from what reviewers did on them instead of from the majority.
 
     Args:
-        items: What was labelled.
+        items: What was labelled; or a data frame with the columns 'unit', 'rater' and 'value', when reviewers and values are not given.
         reviewers: By whom. Several labels of a reviewer on an item count each: to Dawid and Skene they are repeated observations.
         values: The category given; a row where it is missing (None, NaN) does not count.
         data: Data frame; then columns may be given by name.
@@ -95,7 +95,7 @@ def dawid_skene(
     (1, 1, True)
     """
     settings = _Settings(smoothing, tolerance, max_iterations)
-    rows = _rows(cells(items, data), cells(reviewers, data), cells(values, data))
+    rows = _rows(*rating_columns(items, reviewers, values, data).values())
     return _fitted(rows, categories, known or {}, settings) if rows else DawidSkene(undefined=Undefined.NO_LABELS)
 
 

@@ -32,6 +32,11 @@ class Reliability:
         """Mean of the posterior, (0, 1): the chance that the next judgement is right."""
         return self.alpha / (self.alpha + self.beta)
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Both ends of the credible interval."""
+        return self.ci_low, self.ci_high
+
 
 @dataclass(frozen=True, slots=True)
 class DailyEvidence:

@@ -80,6 +80,11 @@ def shared_errors(
 
     References: Benjamini, Y., Hochberg, Y. (1995), JRSS B 57, 289-300. That agreement on errors shows copying: Wesolowsky, G. O. (2000). Detecting
     excessive similarity in answers on multiple choice exams. Journal of Applied Statistics 27, 909-921.
+
+    >>> said = {"ada": [1] * 8, "ben": [0] * 6 + [1] * 2, "cleo": [0] * 6 + [1] * 2}
+    >>> pairs = shared_errors(list(range(8)) * 3, [name for name in said for _ in range(8)], sum(said.values(), []), dict.fromkeys(range(8), 1))
+    >>> pairs[0].first, pairs[0].second, pairs[0].n_shared, pairs[0].n_errors
+    ('ben', 'cleo', 6, 6)
     """
     given = cells(items, data), cells(reviewers, data), cells(values, data)
     aligned(items=given[0], reviewers=given[1], values=given[2])
