@@ -56,6 +56,7 @@ COMMANDS: dict[str, _Entry] = {
     "topics": _Entry(_RUN, "trueloop.commands.topics:app", "Create the topics, or list them."),
     "rubric": _Entry(_GOVERN, "trueloop.commands.rubrics:app", "Check, publish and show rubrics: what good means."),
     "policy": _Entry(_GOVERN, "trueloop.commands.policies:app", "Check, publish and show policies: how to sample, train and gate."),
+    "gate": _Entry(_GOVERN, "trueloop.commands.gates:app", "Check a candidate, or show what a policy's gate lets pass."),
     "model": _Entry(_GOVERN, "trueloop.commands.models:app", "Register a model with the loop."),
     "release": _Entry(_GOVERN, "trueloop.commands.releases:app", "List releases, or say which checkpoint serves."),
     "emit": _Entry(_SEND, "trueloop.commands.emit:app", "Send traces, labels or appeals from a JSON-lines file."),

@@ -33,7 +33,7 @@ SINK = ("worker", "sink")
 GROUPS = {
     "sampling": ("traces",), "collection": ("review-queue", "labels", "labels.retry"), "agreement": ("agreement-units",), "drift": ("drift-observations",),
     "reviewers": ("review-queue", "labels", "labels.retry", "gold"),
-    "trigger": ("preference-pairs", "agreement", "releases", "gates", "training-results"), "gating": ("evaluations", "releases"),
+    "trigger": ("preference-pairs", "agreement", "releases", "gates", "training-results"), "gating": ("evaluations", "releases", "drift"),
 }  # fmt: skip
 
 

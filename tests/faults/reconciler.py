@@ -18,7 +18,7 @@ READERS = {
     "traces": {"sampling", "sink"}, "review-queue": {"collection", "reviewers", "sink"}, "labels": {"collection", "reviewers", "sink"},
     "gold": {"reviewers", "sink"}, "agreement-units": {"agreement", "sink"}, "drift-observations": {"drift", "sink"},
     "preference-pairs": {"trigger", "sink"}, "agreement": {"trigger", "sink"}, "gates": {"trigger", "sink"}, "training-results": {"trigger", "sink"},
-    "releases": {"gating", "trigger", "sink"}, "evaluations": {"gating", "sink"},
+    "releases": {"gating", "trigger", "sink"}, "evaluations": {"gating", "sink"}, "drift": {"gating", "sink"},
 }  # fmt: skip
 """Who reads a topic and so refuses its bad records; of the other topics it is the sink alone."""
 CLOSE = 1e-9
