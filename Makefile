@@ -94,6 +94,10 @@ bench-scaling: fetch ## Measure two stream workers beside one, and a worker's me
 bench-sink: fetch ## Measure what a trace costs from Kafka into ClickHouse, on one core; writes bench/results/sink.md.
 	$(BIN)/python bench/sink.py $(ARGS)
 
+.PHONY: bench-gates
+bench-gates: install ## Simulate what a gate passes and blocks, with and without many looks; writes bench/results/gates.md.
+	$(BIN)/python bench/gates.py $(ARGS)
+
 .PHONY: wheel-test
 wheel-test: fetch ## Build the wheel, install it in a clean environment and use it there.
 	$(BIN)/pytest tests/integration/test_wheel.py

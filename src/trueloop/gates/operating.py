@@ -118,7 +118,7 @@ def simulated_evidence(
     policy: Policy, assumed: Assumptions, scenario: Scenario, *, n: int, simulations: int, random: "Generator"
 ) -> dict[tuple[str, str], Evidence]:
     """Return the sums of paired scores of simulated candidates, by dimension and slice."""
-    sizes = {name: round(share * n) for name, share in assumed.slices.items()}
+    sizes = {name: int(share * n + 1e-9) for name, share in assumed.slices.items()}
     sizes = {name: size for name, size in sizes.items() if size}
     evidence: dict[tuple[str, str], Evidence] = {}
     for gate in policy.gate.dimensions:
