@@ -83,8 +83,10 @@ def test_looks_are_counted_and_each_spends_less() -> None:
     run.send(evaluation(OPEN, event_id="again", n_items=1100))
     run.send(evaluation(OPEN, event_id="other", candidate="other"))
     run.send(evaluation(event_id="failed", error="no tokenizer"))
+    run.send(evaluation(scores(10, 9, 0, 0), event_id="few"))  # nothing could pass by luck
+    run.send(evaluation(OPEN, event_id="last", candidate="last"))
     found = [(gate.look, gate.candidate_look, gate.alpha and round(gate.alpha, 5)) for gate in run.out_of(GATES)]
-    assert found == [(1, 1, 0.025), (2, 2, 0.00833), (3, 1, 0.00417), (0, 0, None)]
+    assert found == [(1, 1, 0.025), (2, 2, 0.00833), (3, 1, 0.00417), (0, 0, None), (0, 0, None), (4, 1, 0.0025)]
     assert run.out_of(GATES)[1].dimensions[0].confidence == 1 - run.out_of(GATES)[1].alpha
 
 

@@ -58,14 +58,16 @@ def step(
 
 
 def _decided(state: ServingState, event: Evaluation, governed: InForce, context: Context) -> Step[ServingState]:
-    looks, look = state.looks.taken(event, governed.policy.gate) if event.scores and event.error is None else (state.looks, None)
-    decision = decide(event, governed.policy, governed.rubric, look or Look.numbered(governed.policy.gate, 1))
+    looks, look = state.looks.taken(event, governed.policy.gate)
+    decision = decide(event, governed.policy, governed.rubric, look)
+    # Where nothing could be tested nothing could pass by luck, so it was no look.
+    taken = event.error is None and any(scores.n >= governed.policy.gate.min_items for scores in event.scores)
     serving = state.serving.checkpoint if state.serving else None
     if decision.verdict is Verdict.PASS and serving not in (None, event.baseline, event.candidate):
         # What it was compared with no longer serves: a pass against it says nothing of a regression against what does.
         decision = Decision(Verdict.INCONCLUSIVE, (GateReason.BASELINE_SUPERSEDED,), decision.dimensions, None)
-    gate = _gate(event, decision, governed, look)
-    following = state.model_copy(update={"looks": looks})
+    gate = _gate(event, decision, governed, look if taken else None)
+    following = state.model_copy(update={"looks": looks}) if taken else state
     if decision.verdict is not Verdict.PASS:
         return Step(following, (gate,), _OUTCOME[decision.verdict])
     release = _release(event, gate, state.serving)
