@@ -59,15 +59,16 @@ def step(
 
 def _decided(state: ServingState, event: Evaluation, governed: InForce, context: Context) -> Step[ServingState]:
     looks, look = state.looks.taken(event, governed.policy.gate)
-    decision = decide(event, governed.policy, governed.rubric, look)
-    # Where nothing could be tested nothing could pass by luck, so it was no look.
     taken = event.error is None and any(scores.n >= governed.policy.gate.min_items for scores in event.scores)
+    if not taken:  # where nothing can be tested nothing can pass by luck, so it is no look
+        looks, look = state.looks, Look.numbered(governed.policy.gate, 1)
+    decision = decide(event, governed.policy, governed.rubric, look)
     serving = state.serving.checkpoint if state.serving else None
     if decision.verdict is Verdict.PASS and serving not in (None, event.baseline, event.candidate):
         # What it was compared with no longer serves: a pass against it says nothing of a regression against what does.
         decision = Decision(Verdict.INCONCLUSIVE, (GateReason.BASELINE_SUPERSEDED,), decision.dimensions, None)
     gate = _gate(event, decision, governed, look if taken else None)
-    following = state.model_copy(update={"looks": looks}) if taken else state
+    following = state.model_copy(update={"looks": looks})
     if decision.verdict is not Verdict.PASS:
         return Step(following, (gate,), _OUTCOME[decision.verdict])
     release = _release(event, gate, state.serving)
