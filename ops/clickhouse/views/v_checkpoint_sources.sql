@@ -35,6 +35,8 @@ SELECT
     s.pair_id AS pair_id, s.label_id AS label_id, label.reviewer_id AS reviewer_id, s.trace_id AS trace_id, trace.subject_id AS subject_id,
     s.rubric_id AS rubric_id, s.rubric_version AS rubric_version
 FROM (SELECT * EXCEPT (label_ids), arrayJoin(label_ids) AS label_id FROM pairs WHERE NOT gone) AS s
-LEFT ANY JOIN labels AS label ON label.application = s.application AND label.event_id = s.label_id
-LEFT ANY JOIN traces AS trace ON trace.application = s.application AND trace.trace_id = s.trace_id
+LEFT ANY JOIN (SELECT application, event_id, reviewer_id FROM labels WHERE event_id IN (SELECT arrayJoin(label_ids) FROM preference_pairs)) AS label
+    ON label.application = s.application AND label.event_id = s.label_id
+LEFT ANY JOIN (SELECT application, trace_id, subject_id FROM traces WHERE trace_id IN (SELECT trace_id FROM preference_pairs)) AS trace
+    ON trace.application = s.application AND trace.trace_id = s.trace_id
 COMMENT 'Which checkpoints saw which reviewer, subject or rubric version in training, through which pairs and labels; via another checkpoint too.';
