@@ -115,6 +115,10 @@ bench-drift: install build/river/installed ## Measure the cost of the drift stat
 bench-real: install ## Agreement per pair of models on PandaLM's annotators; writes bench/results/real_agreement.md. Needs the data.
 	$(BIN)/python bench/real_agreement.py $(ARGS)
 
+.PHONY: bench-gates
+bench-gates: install ## Simulate what a gate passes and blocks, with and without many looks; writes bench/results/gates.md.
+	$(BIN)/python bench/gates.py $(ARGS)
+
 .PHONY: wheel-test
 wheel-test: fetch ## Build the wheel, install it in a clean environment and use it there.
 	$(BIN)/pytest tests/integration/test_wheel.py

@@ -124,6 +124,7 @@ RULES: dict[Topic, Rule] = {
     topics.DATASET_VERSIONS: Rule(lambda record: f"{record['name']}@{record['version']}", without=frozenset({"agreement"})),
     topics.TRAINING_REQUESTS: Rule(lambda record: str(record["job_id"])),
     topics.GATES: Rule(lambda record: str(record["event_id"])),
-    topics.RELEASES: Rule(lambda record: str(record["gate_id"]), is_derived=lambda record: record["reason"] == "GATE_PASS"),
+    # A gate's release and a rollback after an alarm name what led to them; what a person releases does not.
+    topics.RELEASES: Rule(lambda record: str(record["event_id"]), is_derived=lambda record: bool(record["causes"])),
 }
 """How each topic that the loop writes is compared."""

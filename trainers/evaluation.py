@@ -136,6 +136,7 @@ def _evaluation(
         rubric_version=policy.rubric.version,
         calibration_version=snapshot.version,
         calibration_hash=items.content_hash,
+        calibration_new=items.n_new if snapshot.announcement is not None else 0,
         n_items=len(items.items),
         decoding=canonical_json(policy.gate.decoding),
         scores=scores,

@@ -57,6 +57,7 @@ COMMANDS: dict[str, _Entry] = {
     "rubric": _Entry(_GOVERN, "trueloop.commands.rubrics:app", "Check, publish and show rubrics: what good means."),
     "policy": _Entry(_GOVERN, "trueloop.commands.policies:app", "Check, publish and show policies: how to sample, train and gate."),
     "sampling": _Entry(_GOVERN, "trueloop.commands.sampling:app", "Plan how much of each stratum to review."),
+    "gate": _Entry(_GOVERN, "trueloop.commands.gates:app", "Check a candidate, or show what a policy's gate lets pass."),
     "model": _Entry(_GOVERN, "trueloop.commands.models:app", "Register a model with the loop."),
     "release": _Entry(_GOVERN, "trueloop.commands.releases:app", "List releases, or say which checkpoint serves."),
     "emit": _Entry(_SEND, "trueloop.commands.emit:app", "Send traces, labels or appeals from a JSON-lines file."),
@@ -65,6 +66,7 @@ COMMANDS: dict[str, _Entry] = {
     "replay-log": _Entry(_LOOK, "trueloop.commands.replay_log:replay_log", "Rebuild what the loop made of the log, and compare."),
     "gold": _Entry(_LOOK, "trueloop.commands.gold:gold", "Show how tasks with a known answer do, and which are worn."),
     "report": _Entry(_LOOK, "trueloop.commands.report:report", "Tables and a page: agreement, reviewers, drift, gates."),
+    "explain": _Entry(_LOOK, "trueloop.commands.explain:explain", "Show what a thing came from, and what came of it."),
     "sql": _Entry(_LOOK, "trueloop.commands.sql:sql", "Ask ClickHouse."),
 }
 

@@ -31,12 +31,13 @@ BLINDING_KEY = "faults"
 STREAMS = ("worker", *PROCESSORS)
 SINK = ("worker", "sink")
 GROUPS = {
-    "sampling": ("traces",), "profiles": ("traces",), "distributions": ("drift-values",), "families": ("drift",),
+    "sampling": ("traces",), "profiles": ("traces",), "distributions": ("drift-values",), "families": ("drift",), "quotas": ("drift",),
+    "appeals": ("appeals",),
     "collection": ("review-queue", "labels", "labels.retry", "truths"),
     "agreement": ("agreement-units",), "drift": ("drift-observations",),
     "estimates": ("reviewed-traces", "truths", "drift-observations"),
     "reviewers": ("review-queue", "labels", "labels.retry", "gold"),
-    "trigger": ("preference-pairs", "agreement", "releases", "gates", "training-results"), "gating": ("evaluations", "releases"),
+    "trigger": ("preference-pairs", "agreement", "releases", "gates", "training-results", "drift"), "gating": ("evaluations", "releases", "drift"),
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ READERS = {
     "traces": {"sampling", "sink"}, "review-queue": {"collection", "reviewers", "sink"}, "labels": {"collection", "reviewers", "sink"},
     "gold": {"reviewers", "sink"}, "truths": {"collection", "estimates", "sink"}, "reviewed-traces": {"estimates", "sink"},
     "agreement-units": {"agreement", "sink"}, "drift-observations": {"drift", "estimates", "sink"},
-    "drift-values": {"distributions", "sink"}, "drift": {"families", "sink"},
+    "drift-values": {"distributions", "sink"}, "drift": {"families", "gating", "quotas", "trigger", "sink"}, "appeals": {"appeals", "sink"},
     "preference-pairs": {"trigger", "sink"}, "agreement": {"trigger", "sink"}, "gates": {"trigger", "sink"}, "training-results": {"trigger", "sink"},
     "releases": {"gating", "trigger", "sink"}, "evaluations": {"gating", "sink"},
 }  # fmt: skip

@@ -234,6 +234,9 @@ def test_nothing_starts_before_a_checkpoint_serves() -> None:
         ("candidate", [GateReason.BELOW_FLOOR], "candidate-1"),
         ("candidate", [GateReason.FLOOR_UNCERTAIN], "candidate-1"),
         ("candidate", [GateReason.BELOW_FLOOR, GateReason.REGRESSION], "base"),
+        ("candidate", [GateReason.SUPERIORITY_UNCERTAIN], "candidate-1"),
+        ("candidate", [GateReason.NOT_SUPERIOR], "base"),
+        ("candidate", [GateReason.SAFETY_FAILURE], "base"),
         ("candidate", [GateReason.EVALUATION_FAILED], "base"),
     ],
 )

@@ -48,7 +48,7 @@ def test_the_billing_rubric_says_what_the_demo_needs() -> None:
         ('"RATING"', '"CRITIQUE"', "sampling.form = \"CRITIQUE\": it should be 'RATING', 'PAIRWISE', 'SPAN' or 'REWRITE'"),
         ("[sampling]", "[sampling", r"is not TOML: .*line \d+"),
         ('application = "billing-support"\n', "", "application is missing"),
-        ("min_items = 200", 'min_items = "many"', 'gate.min_items = "many": it should be a valid integer'),
+        ("min_items = 100", 'min_items = "many"', 'gate.min_items = "many": it should be a valid integer'),
         ('dimension = "tone"', 'dimension = "policy"', "gate: gate.dimensions names a dimension twice|gate.dimensions names a dimension twice"),
     ],
 )

@@ -1,8 +1,9 @@
-"""Bounds against published values and scipy; the decision's boundaries from both sides."""
+"""Bounds against published values and scipy; the decision's boundaries from both sides; laws of the decision."""
 
 from math import sqrt
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,21 @@ from tests.processors.scenario import RUBRIC, policy
 from trueloop.events import Evaluation, GateReason, PairedScores, Verdict
 from trueloop.gates.decide import Decision, decide
 from trueloop.gates.intervals import mean_difference, tango, wilson, z_of
+from trueloop.gates.looks import Look
+from trueloop.gates.score_statistics import tango_statistic
+
+
+@pytest.mark.parametrize(("hits", "n", "low", "high"), [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)])
+def test_wilson_as_published(hits: int, n: int, low: float, high: float) -> None:
+    """Newcombe 1998, Statistics in Medicine 17:857-872, table I, method 3."""
+    bounds = wilson(hits / n, n, 0.975)
+    assert (round(bounds.low, 4), round(bounds.high, 4)) == (low, high)
+
+
+def test_tango_as_published() -> None:
+    """Airway hyper-responsiveness before and after transplantation: Fagerland, Lydersen and Laake 2014, Statistics in Medicine 33:2850-2875."""
+    bounds = tango(1, 7, 21, 0.975)
+    assert (round(bounds.low, 3), round(bounds.high, 3)) == (-0.517, -0.026)
 
 
 def test_wilson_equals_scipy() -> None:
@@ -56,12 +72,9 @@ def test_tango_is_antisymmetric_and_holds_the_estimate(b: int, c: int, rest: int
 def test_tango_keeps_its_one_sided_level() -> None:
     """Over the exact trinomial distribution, a true loss of the margin is called non-inferior about 5 % of the time, never above 6.5 %."""
     n, worse, better = 200, 0.06, 0.04
-    accepted = sum(
-        stats.multinomial.pmf([b, c, n - b - c], n, [better, worse, 1 - better - worse])
-        for b in range(40)
-        for c in range(45)
-        if tango(b, c, n, 0.95).low >= -0.02
-    )
+    b, c = np.meshgrid(np.arange(40), np.arange(45))
+    chance = stats.multinomial.pmf(np.stack([b, c, n - b - c], axis=-1), n, [better, worse, 1 - better - worse])
+    accepted = chance[tango_statistic(b, c, n, -0.02) >= z_of(0.95)].sum()
     assert 0.03 < accepted < 0.065
 
 
@@ -88,8 +101,9 @@ def scores(n: int, both: int, candidate_only: int, baseline_only: int, **changes
     return PairedScores(**(values | changes))
 
 
-def decided(*found: PairedScores, error: str | None = None) -> Decision:
-    return decide(example(Evaluation, scores=list(found), error=error), policy(), RUBRIC)
+def decided(*found: PairedScores, error: str | None = None, **gate: Any) -> Decision:
+    governed = policy(gate={"error_over": "look"} | gate)
+    return decide(example(Evaluation, scores=list(found), error=error), governed, RUBRIC, Look.numbered(governed.gate, 1))
 
 
 def test_a_clear_improvement_over_the_floor_passes() -> None:
@@ -129,9 +143,9 @@ def test_the_regression_boundary_from_both_sides() -> None:
 
     last = max(c for c in range(50) if tango(0, c, 1000, 0.95).low >= -0.02)
     assert lost(last).verdict is Verdict.PASS
-    over = lost(last + 1)
-    assert over.reasons == (GateReason.REGRESSION_UNCERTAIN,)
-    first = min(c for c in range(50) if tango(0, c, 1000, 0.95).high < -0.02)
+    assert lost(last + 1).reasons == (GateReason.REGRESSION_UNCERTAIN,)
+    # Floor and regression are two tests, and Holm holds the first of them to half the error.
+    first = min(c for c in range(50) if tango(0, c, 1000, 0.975).high < -0.02)
     assert lost(first).verdict is Verdict.BLOCK
     assert lost(first - 1).verdict is Verdict.INCONCLUSIVE
 
@@ -167,3 +181,80 @@ def test_scores_between_0_and_1_use_the_mean_difference() -> None:
     (verdict,) = decided(found).dimensions
     # Variance of a difference is (365 + 365 - 2 * 360) / 400 * 400 / 399; its standard error over 400 items times 1.645.
     assert verdict.difference_low == pytest.approx(-1.6449 * sqrt(10 / 399 / 400), abs=1e-4)
+
+
+def test_p_values_and_bounds_say_the_same() -> None:
+    for c in range(0, 40, 3):
+        (verdict,) = decided(scores(1000, 930, 10, c)).dimensions
+        assert verdict.pass_p is not None
+        own, difference = wilson((930 + 10) / 1000, 1000, 0.95), tango(10, c, 1000, 0.95)
+        assert (verdict.pass_p <= 0.05) == (own.low >= 0.90 and difference.low >= -0.02)
+        assert (verdict.candidate_low, verdict.difference_low) == pytest.approx((own.low, difference.low))
+
+
+def test_superiority_is_asked_of_the_whole_and_not_of_a_slice() -> None:
+    def superior(*found: PairedScores) -> Decision:
+        return decided(*found, dimensions=[{"dimension": "accuracy", "evaluator": "check:support", "require": "superior"}])
+
+    slightly_worse = scores(500, 480, 1, 3, slice="locale=de")
+    assert superior(scores(1000, 900, 80, 5), slightly_worse).verdict is Verdict.PASS
+    unsure = superior(scores(1000, 960, 12, 10), slightly_worse)
+    assert (unsure.verdict, unsure.reasons) == (Verdict.INCONCLUSIVE, (GateReason.SUPERIORITY_UNCERTAIN,))
+    worse = superior(scores(1000, 940, 2, 20), slightly_worse)
+    assert (worse.verdict, worse.reasons) == (Verdict.BLOCK, (GateReason.NOT_SUPERIOR,))
+    assert [verdict.superior for verdict in worse.dimensions] == [True, False]
+    identical = superior(scores(1000, 980, 0, 0))
+    assert (identical.verdict, identical.labels_needed) == (Verdict.INCONCLUSIVE, None)
+
+
+def safety(**rule: Any) -> dict[str, Any]:
+    return {"dimensions": [{"dimension": "safety", "evaluator": "check:support", "safety": True, **rule}]}
+
+
+def test_one_failure_too_many_blocks_whatever_the_average_and_however_few_the_items() -> None:
+    def probed(n: int, failures: int) -> Decision:
+        return decided(scores(n, n - failures, 0, 0, dimension="safety"), **safety(max_failures=0))
+
+    assert probed(1000, 0).verdict is Verdict.PASS
+    assert (probed(1000, 1).verdict, probed(1000, 1).reasons) == (Verdict.BLOCK, (GateReason.SAFETY_FAILURE,))
+    assert probed(5, 1).verdict is Verdict.BLOCK
+    assert probed(5, 0).reasons == (GateReason.TOO_FEW_ITEMS,)
+
+
+def test_a_safety_dimension_blocks_without_correction_where_another_needs_more() -> None:
+    """A loss that is significant by itself, and not among eight tests."""
+    c = min(c for c in range(60) if tango(0, c, 1000, 0.96).high < -0.02)
+    found = [scores(1000, 990 - c, 0, c, dimension="safety"), scores(1000, 990, 0, 0)]
+    found += [scores(300, 295, 0, 0, slice=f"locale={number}") for number in range(3)]
+    gated = [{"dimension": name, "evaluator": "check:support", "safety": name == "safety"} for name in ("accuracy", "safety")]
+    assert decided(*found, dimensions=gated).reasons == (GateReason.REGRESSION,)
+    plain = decided(*found, dimensions=[gate | {"safety": False} for gate in gated])
+    assert (plain.verdict, plain.reasons) == (Verdict.INCONCLUSIVE, (GateReason.REGRESSION_UNCERTAIN,))
+
+
+TABLES = st.tuples(st.integers(0, 900), st.integers(0, 60), st.integers(0, 60), st.integers(0, 200))
+RANK = {Verdict.BLOCK: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}
+
+
+@given(table=TABLES, more=st.integers(1, 40), other=TABLES)
+def test_more_regression_never_makes_a_verdict_better(table: tuple[int, int, int, int], more: int, other: tuple[int, int, int, int]) -> None:
+    both, ours, theirs, neither = table
+    n, lost = both + ours + theirs + neither + 1, min(more, both)
+    beside = scores(sum(other) + 1, *other[:3], slice="locale=de")
+    before = decided(scores(n, both, ours, theirs), beside).verdict
+    assert RANK[decided(scores(n, both - lost, ours, theirs + lost), beside).verdict] <= RANK[before]
+
+
+@given(tables=st.lists(TABLES, min_size=2, max_size=5), seed=st.randoms(use_true_random=False))
+def test_the_order_of_slices_does_not_matter(tables: list[tuple[int, int, int, int]], seed: Any) -> None:
+    found = [scores(sum(table) + 1, *table[:3], slice="all" if number == 0 else f"locale={number}") for number, table in enumerate(tables)]
+    shuffled = list(found)
+    seed.shuffle(shuffled)
+    assert decided(*shuffled) == decided(*found)
+
+
+@given(table=TABLES)
+def test_a_sharper_error_settles_less(table: tuple[int, int, int, int]) -> None:
+    found = scores(sum(table) + 1, *table[:3])
+    mild, sharp = decided(found, confidence=0.95), decided(found, confidence=0.999)
+    assert sharp.verdict in (mild.verdict, Verdict.INCONCLUSIVE)

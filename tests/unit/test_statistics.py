@@ -129,7 +129,7 @@ def test_the_detector_of_a_column_is_that_of_the_stream() -> None:
     losses = [float(CHANCE.random() < (0.1 if n < 300 else 0.6)) for n in range(500)]
     config, state, alarms = Drift(reference_size=100), Detector(), []
     for number, loss in enumerate(losses, 1):
-        before, state = state, drift_processor.update(state, loss, None, config)
+        before, state = state, update(state, loss, None, config)
         alarms += [number] if state.state.value == "ALARM" != before.state.value else []
     found = statistics.e_detector(losses, reference_size=100)
     assert (found.value, found.state, found.n, found.alarms) == (state.evidence.log_e, state.state, state.current.n, tuple(alarms))
@@ -144,4 +144,4 @@ def test_the_workers_call_the_same_functions() -> None:
     for name in ("krippendorff_alpha", "gwet_ac1", "gwet_ac2", "fleiss_kappa", "observed_agreement", "span_f1"):
         assert getattr(summary, name) is getattr(statistics, name)
     assert panel_fit.dawid_skene is statistics.dawid_skene
-    assert drift_processor.update is update
+    assert drift_processor.update_batch is update_batch

@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS evaluations
     `rubric_version` Int64 COMMENT 'Version of the rubric, >= 1.',
     `calibration_version` Int64 COMMENT 'Version of the calibration set, >= 0; 0 when there was no item yet.',
     `calibration_hash` String COMMENT 'Content hash of the calibration set.',
+    `calibration_new` Int64 COMMENT 'Items that this version of the set brought, >= 0; 0 when the version was not new.',
     `n_items` Int64 COMMENT 'Items of the calibration set.',
     `decoding` String COMMENT 'Decoding parameters, canonical JSON; the same for candidate and baseline.',
     `scores` Array(Tuple(dimension LowCardinality(String), slice LowCardinality(String), evaluator LowCardinality(String), n Int64, binary Bool, sum_candidate Float64, sum_baseline Float64, sum_candidate_squares Float64, sum_baseline_squares Float64, sum_products Float64)) COMMENT 'One entry per dimension and slice that has evidence.',

@@ -80,6 +80,8 @@ def publish_release(settings: Settings, application: str, stored: StoredCheckpoi
         checkpoint_uri=stored.uri,
         checkpoint_sha256=stored.sha256,
         previous=serving.checkpoint if serving else None,
+        previous_uri=serving.checkpoint_uri if serving else None,
+        previous_sha256=serving.checkpoint_sha256 if serving else None,
         reason=ReleaseReason.MANUAL if serving and reason is ReleaseReason.INITIAL else reason,
     )
     Publisher(settings.kafka, connect(settings.registry)).publish([release])

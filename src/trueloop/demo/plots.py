@@ -47,7 +47,7 @@ def _add(curve: Curve, cycle: int, score: float, low: float, high: float) -> Non
 
 
 def write_picture(cycles: list[Cycle], path: Path) -> None:
-    """Write a PNG: one panel per dimension with one-sided 95 % bounds, the floor, and the verdict of each gate."""
+    """Write a PNG: one panel per dimension with the one-sided bounds of its look, the floor, and the verdict of each gate."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -72,7 +72,7 @@ def write_picture(cycles: list[Cycle], path: Path) -> None:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.2)
     axes[0][0].set_ylabel("score on held-out prompts")
-    figure.suptitle("Score per rubric dimension; bars are one-sided 95 % bounds; green passes, red blocks, amber is inconclusive", fontsize=9)
+    figure.suptitle("Score per rubric dimension; bars are one-sided bounds of the look; green passes, red blocks, amber is inconclusive", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)

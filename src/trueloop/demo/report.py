@@ -19,7 +19,7 @@ def show(seen: Observation, settings: Settings, console: Console, state_dir: Pat
     console.print()
     console.print(_counts(seen))
     console.print(_agreement(seen))
-    console.print(Text("\nheld-out prompts: candidate [one-sided 95 % bounds] and floor, per gate", style="bold"))
+    console.print(Text("\nheld-out prompts: candidate [one-sided bounds of its look] and floor, per gate", style="bold"))
     console.print(view.gate_table(seen.decided))
     if seen.decided:
         console.print(Text.from_ansi(plots.terminal_plot(seen.decided, console.width)))

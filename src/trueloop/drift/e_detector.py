@@ -48,7 +48,7 @@ def e_detector(
     checkpoints: Column | None = None,
     *,
     data: Any = None,
-    reference_size: int = 200,
+    reference_size: int = 500,
     arl_target: float = 10_000.0,
     tolerance: float = 0.02,
 ) -> Detection:
@@ -70,7 +70,7 @@ def e_detector(
     References: Shin, J., Ramdas, A., Rinaldo, A. (2023). E-detectors: a nonparametric framework for sequential change detection. New England
     Journal of Statistics in Data Science; arXiv 2203.03532.
 
-    >>> found = e_detector([0.0, 0.0, 0.0, 1.0] * 60 + [1.0] * 60)
+    >>> found = e_detector([0.0, 0.0, 0.0, 1.0] * 60 + [1.0] * 60, reference_size=200)
     >>> found.state.value, found.alarms, found.reference_mean
     ('ALARM', (253,), 0.25)
     """

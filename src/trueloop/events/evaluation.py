@@ -45,6 +45,7 @@ class Evaluation(Event):
     rubric_version: Annotated[int, Field(ge=1)] = Field(description="Version of the rubric, >= 1.")
     calibration_version: Count = Field(description="Version of the calibration set, >= 0; 0 when there was no item yet.")
     calibration_hash: Identifier = Field(description="Content hash of the calibration set.")
+    calibration_new: Count = Field(default=0, description="Items that this version of the set brought, >= 0; 0 when the version was not new.")
     n_items: Count = Field(description="Items of the calibration set.")
     decoding: str = Field(description="Decoding parameters, canonical JSON; the same for candidate and baseline.")
     scores: list[PairedScores] = Field(description="One entry per dimension and slice that has evidence.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trueloop.events.base import Count, Event, Identifier, Number, Record
+from trueloop.events.base import Count, Event, Identifier, Number, Probability, Record
 
 
 class Verdict(StrEnum):
@@ -18,8 +18,8 @@ class Verdict(StrEnum):
 
 
 class GateReason(StrEnum):
-    """Why. MEETS_ALL is the only reason to pass; NO_EVIDENCE, TOO_FEW_ITEMS, FLOOR_UNCERTAIN, REGRESSION_UNCERTAIN,
-    EVALUATION_FAILED and BASELINE_SUPERSEDED leave it open; BELOW_FLOOR and REGRESSION block."""
+    """Why. MEETS_ALL is the only reason to pass; NO_EVIDENCE, TOO_FEW_ITEMS, FLOOR_UNCERTAIN, REGRESSION_UNCERTAIN, SUPERIORITY_UNCERTAIN,
+    EVALUATION_FAILED and BASELINE_SUPERSEDED leave it open; BELOW_FLOOR, REGRESSION, NOT_SUPERIOR and SAFETY_FAILURE block."""
 
     UNKNOWN = "UNKNOWN"
     MEETS_ALL = "MEETS_ALL"
@@ -27,6 +27,9 @@ class GateReason(StrEnum):
     FLOOR_UNCERTAIN = "FLOOR_UNCERTAIN"
     REGRESSION = "REGRESSION"
     REGRESSION_UNCERTAIN = "REGRESSION_UNCERTAIN"
+    NOT_SUPERIOR = "NOT_SUPERIOR"
+    SUPERIORITY_UNCERTAIN = "SUPERIORITY_UNCERTAIN"
+    SAFETY_FAILURE = "SAFETY_FAILURE"
     NO_EVIDENCE = "NO_EVIDENCE"
     TOO_FEW_ITEMS = "TOO_FEW_ITEMS"
     EVALUATION_FAILED = "EVALUATION_FAILED"
@@ -50,7 +53,18 @@ class DimensionVerdict(Record):
     difference_high: Number | None = Field(default=None, description="Upper confidence bound of it, [-1, 1]; null without evidence.")
     floor: Number | None = Field(default=None, description="Least mean score that the policy demands, [0, 1]; null when it demands none.")
     max_regression: Number | None = Field(default=None, description="Largest loss against the baseline that the policy allows, [0, 1]; null when it sets none.")
-    confidence: Annotated[Number, Field(gt=0, lt=1)] = Field(description="Confidence of the one-sided bounds, (0, 1), such as 0.95.")
+    superior: bool = Field(default=False, description="Whether the candidate has to be better than the baseline, not only no worse.")
+    safety: bool = Field(default=False, description="Whether it is a safety dimension, whose blocks need no correction.")
+    max_failures: Count | None = Field(default=None, description="Failed items above which the candidate is blocked; null when they are not counted.")
+    confidence: Annotated[Number, Field(gt=0, lt=1)] = Field(description="Confidence of the one-sided bounds, (0, 1): 1 minus the decision's `alpha`.")
+    pass_p: Probability | None = Field(
+        default=None, description="One-sided p-value of 'a requirement is missed', [0, 1]; it passes at or below `alpha`. Null when it was not tested."
+    )
+    block_p: Probability | None = Field(
+        default=None,
+        description="One-sided p-value of 'all requirements are met', [0, 1], by Holm over all tests unless it is one of safety; it blocks at or below "
+        "`alpha`. Null when it was not tested.",
+    )
     labels_needed: Count | None = Field(
         default=None, description="Further paired items that would probably settle it; 0 when it is settled, null when it cannot be said."
     )
@@ -70,6 +84,10 @@ class GateDecision(Event):
         default=None, description="Further items that would probably settle an INCONCLUSIVE; 0 when settled, null when it cannot be said."
     )
     evaluation_id: Identifier = Field(description="Event id of the evaluation that it stands on.")
+    look_family: Count = Field(default=0, description="Family of looks at the same calibration items, >= 1; 0 when there was too little to look at.")
+    look: Count = Field(default=0, description="Number of this look in its family, >= 1; 0 when there was too little to look at.")
+    candidate_look: Count = Field(default=0, description="Number of this look among those at the candidate in the family, >= 1; 0 when there was too little.")
+    alpha: Probability | None = Field(default=None, description="One-sided error that this look may spend, (0, 0.5); null when it was no look.")
     job_id: Identifier = Field(description="The job that trained the candidate.")
     policy_id: Identifier = Field(description="The policy that was applied.")
     policy_version: Annotated[int, Field(ge=1)] = Field(description="Version of that policy, >= 1.")

@@ -1,9 +1,11 @@
-"""Confidence bounds of a proportion, and of the difference of two paired proportions."""
+"""Confidence bounds of a proportion, and of the difference of two paired proportions: what people are shown beside a verdict."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
+
+from trueloop.gates.score_statistics import tango_statistic
 
 _TOLERANCE = 1e-10
 _STEPS = 100
@@ -43,19 +45,6 @@ def wilson(mean: float, n: int, confidence: float) -> Bounds:
     return Bounds(max(0.0, min(centre - spread, mean)), min(1.0, max(centre + spread, mean)))
 
 
-def _tango_statistic(b: float, c: float, n: float, delta: float) -> float:
-    """Tango's score statistic of the hypothesis that the difference is `delta`."""
-    quadratic = 2 * n
-    linear = -b - c + (2 * n - b + c) * delta
-    constant = -c * delta * (1 - delta)
-    share = (sqrt(max(linear * linear - 4 * quadratic * constant, 0.0)) - linear) / (2 * quadratic)
-    variance = n * (2 * share + delta * (1 - delta))
-    if variance <= 0:
-        difference = b - c - n * delta
-        return 0.0 if abs(difference) < _TOLERANCE else float("inf") if difference > 0 else float("-inf")
-    return (b - c - n * delta) / sqrt(variance)
-
-
 def tango(b: float, c: float, n: int, confidence: float) -> Bounds:
     """Return Tango's score bounds of the difference of two paired proportions (Tango 1998, Statistics in Medicine 17:891-908, eq. 6-8).
 
@@ -68,8 +57,8 @@ def tango(b: float, c: float, n: int, confidence: float) -> Bounds:
     """
     z = z_of(confidence)
     estimate = (b - c) / n
-    low = _root(lambda delta: _tango_statistic(b, c, n, delta) - z, -1.0, estimate)
-    high = _root(lambda delta: _tango_statistic(b, c, n, delta) + z, estimate, 1.0)
+    low = _root(lambda delta: float(tango_statistic(b, c, n, delta)) - z, -1.0, estimate)
+    high = _root(lambda delta: float(tango_statistic(b, c, n, delta)) + z, estimate, 1.0)
     return Bounds(low, high)
 
 

@@ -35,7 +35,10 @@ OUTCOMES = frozenset({"counted", "not_for_training", "duplicate", "noted", "no_p
 RECENT = 2000
 """Event ids that are remembered to count a re-sent pair once: a worker that dies re-sends at most the batches it had in flight."""
 _DIGITS = 6
-REGRESSED = {GateReason.REGRESSION, GateReason.REGRESSION_UNCERTAIN, GateReason.NO_EVIDENCE, GateReason.EVALUATION_FAILED}
+REGRESSED = {
+    GateReason.REGRESSION, GateReason.REGRESSION_UNCERTAIN, GateReason.NOT_SUPERIOR, GateReason.SAFETY_FAILURE, GateReason.NO_EVIDENCE,
+    GateReason.EVALUATION_FAILED,
+}  # fmt: skip
 
 
 class Checkpoint(BaseModel):

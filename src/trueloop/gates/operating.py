@@ -1,0 +1,141 @@
+"""Operating characteristics of a policy: how often its gate passes and blocks candidates whose truth is known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trueloop.events import Verdict
+from trueloop.gates.judge import Judgement, judge
+from trueloop.gates.looks import Look
+from trueloop.gates.requirements import Evidence, requirements
+from trueloop.gates.scores import ALL
+from trueloop.rubrics import Policy, Rubric
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+WITHOUT_FLOOR = 0.9
+"""Mean score that a baseline is assumed to have on a dimension whose rubric sets no floor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What is supposed of the two models. Dimensions are independent of each other, scores are 0 or 1.
+
+    Attributes:
+        baseline: True mean score per dimension, (0, 1).
+        correlation: Correlation of the two models' scores on an item, [0, 1]; 0.5 is moderate. Lowered where the means allow no such one.
+        slices: Share of items per slice, (0, 1); they do not overlap.
+    """
+
+    baseline: Mapping[str, float]
+    correlation: float = 0.5
+    slices: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A candidate by its true difference from the baseline, per dimension (0 where none is named), in all slices alike."""
+
+    name: str
+    shifts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Characteristic:
+    """How many simulated candidates of a scenario came to which verdict, with n items each."""
+
+    scenario: Scenario
+    n: int
+    simulations: int
+    passed: int
+    blocked: int
+
+    def chance(self, verdict: Verdict) -> float:
+        """Return the share of a verdict, [0, 1]."""
+        counts = {Verdict.PASS: self.passed, Verdict.BLOCK: self.blocked, Verdict.INCONCLUSIVE: self.simulations - self.passed - self.blocked}
+        return counts[verdict] / self.simulations
+
+    def standard_error(self, verdict: Verdict) -> float:
+        """Return the standard error of that share."""
+        chance = self.chance(verdict)
+        return sqrt(chance * (1 - chance) / self.simulations)
+
+
+def assumed_baseline(policy: Policy, rubric: Rubric) -> dict[str, float]:
+    """Return the means that a baseline is assumed to have where nobody says better: half-way from each floor to 1.
+
+    >>> from trueloop.adapters.documents import load_policy, load_rubric
+    >>> assumed_baseline(load_policy("billing-support"), load_rubric("billing-support"))["tone"]
+    0.94
+    """
+    found = {}
+    for gate in policy.gate.dimensions:
+        dimension = rubric.dimension(gate.dimension)
+        found[gate.dimension] = WITHOUT_FLOOR if dimension is None or dimension.floor is None else (1 + dimension.floor) / 2
+    return found
+
+
+def scenarios(policy: Policy, better: float) -> tuple[Scenario, ...]:
+    """Return an identical candidate, one that is better by `better` everywhere, and per dimension one that just misses what the policy requires.
+
+    Where superiority is required, a candidate that is no better misses it.
+    """
+    named = [gate.dimension for gate in policy.gate.dimensions]
+    found = [Scenario("identical"), Scenario(f"better by {better:g}", dict.fromkeys(named, better))]
+    for gate in policy.gate.dimensions:
+        if gate.require == "superior":
+            others = {name: better for name in named if name != gate.dimension}
+            found.append(Scenario(f"no better on {gate.dimension}", others | {gate.dimension: 0.0}))
+        else:
+            found.append(Scenario(f"worse by {gate.max_regression:g} on {gate.dimension}", {gate.dimension: -gate.max_regression}))
+    return tuple(found)
+
+
+def characteristic(
+    policy: Policy, rubric: Rubric, assumed: Assumptions, scenario: Scenario, *, n: int, simulations: int, look: Look, random: "Generator"
+) -> Characteristic:
+    """Simulate candidates with n items each, and return what the gate says of them: the same `judge` that decides on real ones.
+
+    Raises ValueError when a dimension of the policy has no assumed baseline.
+    """
+    found = simulated(policy, rubric, assumed, scenario, n=n, simulations=simulations, look=look, random=random)
+    return Characteristic(scenario, n, simulations, int(found.passed.sum()), int(found.blocked.sum()))
+
+
+def simulated(
+    policy: Policy, rubric: Rubric, assumed: Assumptions, scenario: Scenario, *, n: int, simulations: int, look: Look, random: "Generator"
+) -> Judgement:
+    """Return the judgement of simulated candidates, one per row."""
+    evidence = simulated_evidence(policy, assumed, scenario, n=n, simulations=simulations, random=random)
+    return judge(requirements(policy, rubric, evidence), evidence, look.alpha, policy.gate.min_items)
+
+
+def simulated_evidence(
+    policy: Policy, assumed: Assumptions, scenario: Scenario, *, n: int, simulations: int, random: "Generator"
+) -> dict[tuple[str, str], Evidence]:
+    """Return the sums of paired scores of simulated candidates, by dimension and slice."""
+    sizes = {name: int(share * n + 1e-9) for name, share in assumed.slices.items()}
+    sizes = {name: size for name, size in sizes.items() if size}
+    evidence: dict[tuple[str, str], Evidence] = {}
+    for gate in policy.gate.dimensions:
+        if gate.dimension not in assumed.baseline:
+            raise ValueError(f"no baseline is assumed for dimension {gate.dimension!r}; given are {', '.join(assumed.baseline) or 'none'}")
+        cells = _cells(assumed.baseline[gate.dimension], scenario.shifts.get(gate.dimension, 0.0), assumed.correlation)
+        parts = {name: random.multinomial(size, cells, simulations).astype(np.float64) for name, size in sizes.items()}
+        rest = random.multinomial(n - sum(sizes.values()), cells, simulations).astype(np.float64)
+        for name, table in {ALL: sum(parts.values(), rest), **parts}.items():
+            evidence[gate.dimension, name] = Evidence.of_tables(table[:, 0], table[:, 1], table[:, 2], table.sum(axis=1))
+    return evidence
+
+
+def _cells(baseline: float, shift: float, correlation: float) -> Sequence[float]:
+    """Return the chances that both are right, only the candidate, only the baseline, none."""
+    candidate = min(max(baseline + shift, 0.0), 1.0)
+    together = candidate * baseline + correlation * sqrt(candidate * (1 - candidate) * baseline * (1 - baseline))
+    both = min(together, candidate, baseline)
+    only_candidate, only_baseline = candidate - both, baseline - both
+    return (both, only_candidate, only_baseline, max(1.0 - both - only_candidate - only_baseline, 0.0))

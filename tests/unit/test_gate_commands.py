@@ -1,0 +1,119 @@
+"""`trueloop gate`: what CI and people get to see."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import example
+from tests.unit.test_gates import scores
+from trueloop import cli
+from trueloop.errors import UnavailableError
+from trueloop.events import Evaluation, Event, GateDecision, GateReason, Verdict
+
+DIMENSIONS = ("numeric_accuracy", "policy", "tone")
+PASSES, BLOCKED, OPEN = (1000, 985, 5, 2), (1000, 800, 5, 80), (300, 285, 5, 4)
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRUELOOP_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+
+
+def written(path: Path, table: tuple[int, int, int, int], **changes: Any) -> str:
+    values = {"policy_id": "billing-support", "error": None, "scores": [scores(*table, dimension=name) for name in DIMENSIONS]}
+    path.write_text(example(Evaluation, **(values | changes)).model_dump_json())
+    return str(path)
+
+
+@pytest.mark.parametrize(("table", "code", "said"), [(PASSES, 0, "PASS: MEETS_ALL"), (BLOCKED, 1, "BLOCK: BELOW_FLOOR"), (OPEN, 3, "labels still needed: 681")])
+def test_an_evaluation_is_checked_by_exit_code(table: tuple[int, int, int, int], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["gate", "check", "--evaluation", written(Path("evaluation.json"), table)]) == code
+    out = capsys.readouterr().out
+    assert said in out
+    assert "look 1, error 0.0250" in out
+
+
+def test_a_later_look_spends_less_and_scripts_get_json(capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(Path("evaluation.json"), PASSES)
+    assert cli.run(["gate", "check", "--evaluation", file, "--look", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verdict"], found["look"], round(found["alpha"], 5)) == ("PASS", 3, 0.00417)
+    assert [each["dimension"] for each in found["dimensions"]] == list(DIMENSIONS)
+
+
+def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.json").write_text('{"candidate": "secret text"}')
+    file = written(Path("good.json"), PASSES, policy_id="unheard-of")
+    for arguments, said in (
+        ([], "give either the id of a CANDIDATE"),
+        (["c", "--evaluation", file], "give either the id of a CANDIDATE"),
+        (["--evaluation", "bad.json"], "bad.json is no Evaluation event as JSON: event_id: Field required"),
+        (["--evaluation", "absent.json"], "absent.json cannot be read"),
+        (["--evaluation", file], "there is no file 'unheard-of'"),
+        (["--evaluation", file, "--policy", "billing-support", "--rubric", "pandalm"], "name its file with --rubric"),
+    ):
+        assert cli.run(["gate", "check", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert "secret" not in error
+
+
+def test_a_candidate_is_looked_up_and_its_newest_decision_counts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    decisions = [
+        example(GateDecision, candidate="mine", verdict=Verdict.BLOCK, reasons=[GateReason.REGRESSION]),
+        example(GateDecision, candidate="mine", verdict=Verdict.PASS, reasons=[GateReason.MEETS_ALL], look=2),
+        example(GateDecision, candidate="other", verdict=Verdict.BLOCK, reasons=[GateReason.REGRESSION]),
+    ]
+    monkeypatch.setattr("trueloop.adapters.kafka.read_events", lambda *_: iter(decisions))
+    assert [cli.run(["gate", "check", name]) for name in ("mine", "other", "nobody")] == [0, 1, 3]
+    captured = capsys.readouterr()
+    assert "PASS: MEETS_ALL; look 2, error 0.0250" in captured.out
+    assert "no gate has decided on candidate 'nobody'" in captured.err
+
+
+def test_no_broker_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> list[Event]:
+        raise UnavailableError("no broker")
+
+    monkeypatch.setattr("trueloop.adapters.kafka.read_events", away)
+    assert cli.run(["gate", "check", "mine"]) == 3
+
+
+def test_power_shows_what_a_policy_lets_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["gate", "power", "billing-support", "--n", "1000", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    chance = {row["candidate"]: row["pass"] for row in found["rows"]}
+    assert chance["better by 0.02"] > 0.95
+    assert max(each for name, each in chance.items() if name.startswith("worse")) <= 0.05
+    assert all(abs(row["pass"] + row["block"] + row["inconclusive"] - 1) < 1e-9 for row in found["rows"])
+    assert cli.run(["gate", "power", "billing-support", "--n", "1000", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+    assert cli.run(["gate", "power", "billing-support", "--n", "500", "--baseline", "tone=0.97", "--seed", "2"]) == 0
+    assert "tone 0.97" in capsys.readouterr().out
+
+
+def test_power_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, said in (
+        (["--baseline", "tune=0.9"], "expected DIMENSION=MEAN with one of numeric_accuracy, policy, tone"),
+        (["--baseline", "tone=high"], "'high' is no number between 0 and 1"),
+        (["--slice", "mood=rude:0.3"], "of a slice that the policy gates (none)"),
+        (["--rubric", "pandalm"], "name its file with --rubric"),
+    ):
+        assert cli.run(["gate", "power", "billing-support", *arguments]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_power_knows_slices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from trueloop.adapters.documents import LIBRARY
+
+    text = (LIBRARY / "policies" / "billing-support.toml").read_text()
+    file = tmp_path / "policy.toml"
+    file.write_text(text.replace("[gate]\n", '[gate]\nslices = ["mood"]\n'))
+    assert cli.run(["gate", "power", str(file), "--n", "1000"]) == 0
+    assert "not simulated: slices by mood" in capsys.readouterr().out
+    assert cli.run(["gate", "power", str(file), "--n", "1000", "--slice", "mood=rude:0.3", "--json"]) == 0
+    sliced = json.loads(capsys.readouterr().out)
+    assert sliced["rows"][0]["pass"] < 0.3, "a slice of 300 items seldom clears a margin of 0.02"
