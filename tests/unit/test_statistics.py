@@ -15,7 +15,7 @@ import pytest
 
 from trueloop import agreement, drift, estimates, reviewers, statistics
 from trueloop.agreement import summary
-from trueloop.drift import Detector, update
+from trueloop.drift import Detector, update, update_batch
 from trueloop.processors import drift as drift_processor
 from trueloop.reviewers import panel_fit
 from trueloop.rubrics.policy import Drift
