@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
 
 from trueloop.adapters.kafka import TIMEOUT_S, client_config, physical_name
@@ -96,14 +96,18 @@ class LogPositions:
             until = time.monotonic() + 1.5 * REQUEST_S  # a request whose broker is lost in the middle may never be answered, whatever its timeout
             for place, answer in self._admin.list_offsets(asked, request_timeout=REQUEST_S).items():
                 try:
-                    offset = answer.result(max(until - time.monotonic(), 0.0)).offset
-                    found[place.topic.removeprefix(self._kafka.topic_prefix), place.partition] = int(offset)
+                    offset = int(answer.result(max(until - time.monotonic(), 0.0)).offset)
                 except TimeoutError:
                     failed[place] = f"no answer within {1.5 * REQUEST_S:g} s"
                 except KafkaException as error:
                     failed[place] = error.args[0].str()
                     if error.args[0].code() not in _PASSING:
                         deadline = 0.0
+                else:
+                    if offset == OFFSET_INVALID:  # what librdkafka answers, as if all were well, when the leader did not
+                        failed[place] = "its leader does not answer"
+                    else:
+                        found[place.topic.removeprefix(self._kafka.topic_prefix), place.partition] = offset
             asked = dict.fromkeys(failed, spec)
             if asked:
                 self._connected = None
