@@ -116,8 +116,9 @@ class TopicWatcher:
             partitions = {name: sorted(topic.partitions) for name, topic in topics.items() if not name.startswith("__")}
             ends = self._end_offsets([TopicPartition(name, number) for name, numbers in partitions.items() for number in numbers])
             lags = self._lags(ends)
-        except KafkaException as error:
-            raise UnavailableError(f"no broker answers at {self._kafka.bootstrap_servers!r}: {error.args[0].str()}") from None
+        except (KafkaException, TimeoutError) as error:
+            reason = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
+            raise UnavailableError(f"no broker answers at {self._kafka.bootstrap_servers!r}: {reason}") from None
         return [
             TopicActivity(name, len(numbers), sum(ends.get((name, number), 0) for number in numbers), lags.get(name, {}))
             for name, numbers in sorted(partitions.items())
@@ -128,7 +129,8 @@ class TopicWatcher:
             return {}
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = self._admin.list_offsets(dict.fromkeys(partitions, latest), request_timeout=self._timeout_s)
-        return {(partition.topic, partition.partition): future.result().offset for partition, future in asked.items()}
+        found = {(partition.topic, partition.partition): int(future.result(2 * self._timeout_s).offset) for partition, future in asked.items()}
+        return {place: offset for place, offset in found.items() if offset >= 0}  # librdkafka tells OFFSET_INVALID where no leader answered
 
     def _lags(self, ends: dict[tuple[str, int], int]) -> dict[str, dict[str, int]]:
         groups = [group.group_id for group in self._admin.list_consumer_groups(request_timeout=self._timeout_s).result().valid]
