@@ -39,7 +39,8 @@ class Consequence:
 
     Attributes:
         status: ONBOARDING, ACTIVE, WATCH or QUARANTINED.
-        weight: Exponent of their votes, [0, 1]: 0 in onboarding and quarantine, the policy's `watch_weight` under watch, else 1.
+        weight: Exponent of their votes, [0, 1]: 0 in onboarding and quarantine, the policy's `watch_weight` under watch, else 1. Shared errors alone take
+            no weight: a panel of good reviewers beside a careless one is suspected of them too, and their votes are the better ones.
         routes: Dimensions that they are to be asked about first, in alphabetical order.
         reasons: Why the status is not ACTIVE, or is to be looked at; in the order of the enum.
     """
@@ -70,7 +71,7 @@ def consequence(evidence: Evidence, policy: Reviewers) -> Consequence:
     elif ReviewerReason.GOLD_BELOW_QUARANTINE in reasons:
         status, weight = ReviewerStatus.QUARANTINED, 0.0
     elif reasons:
-        status, weight = ReviewerStatus.WATCH, policy.watch_weight
+        status, weight = ReviewerStatus.WATCH, 1.0 if reasons == (ReviewerReason.SHARED_ERRORS,) else policy.watch_weight
     else:
         status, weight = ReviewerStatus.ACTIVE, 1.0
     trusted = status in (ReviewerStatus.ACTIVE, ReviewerStatus.WATCH)
