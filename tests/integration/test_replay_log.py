@@ -111,7 +111,9 @@ def kill_the_streams(runtime: EmbeddedRuntime) -> None:
 
 
 def release(moment: datetime, checkpoint: str, reason: ReleaseReason) -> Release:
-    return example(Release, event_id=f"release-{checkpoint}", occurred_at=moment, application=APPLICATION, checkpoint=checkpoint, reason=reason, gate_id=None)
+    """What a person releases: it names no cause."""
+    identity = {"event_id": f"release-{checkpoint}", "checkpoint": checkpoint, "gate_id": None, "causes": []}
+    return example(Release, occurred_at=moment, application=APPLICATION, reason=reason, **identity)
 
 
 def send_traces(client: Client, settings: Settings, numbers: range, now: datetime) -> None:
@@ -278,6 +280,8 @@ def test_what_was_tampered_with_is_listed(runtime: EmbeddedRuntime, settings: Se
     assert (report["agreement-units"]["missing"], report["agreement-units"]["unexpected"]) == (1, 0)
     assert report["review-queue"]["unexpected"] == 1
     assert report["review-queue"]["differences"][0]["subject"] == tasks[0].task_id
+    found = [(name, difference["cause"]) for name in ("preference-pairs", "agreement-units", "review-queue") for difference in report[name]["differences"]]
+    assert found == [("preference-pairs", "unexplained"), ("agreement-units", "unexplained"), ("review-queue", "unexplained")]
     assert report["unexplained"] == 3
     delete_first(settings, topics.TRACES.name)
     refused = trueloop(runtime, "replay-log", "--from", "0")

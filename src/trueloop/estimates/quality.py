@@ -6,6 +6,7 @@ from typing import Any
 from trueloop.estimates.aipw import aipw_of
 from trueloop.estimates.calibration import calibration_in_the_large_of, calibration_slope_of
 from trueloop.estimates.estimate import Estimate
+from trueloop.estimates.hajek import hajek_of
 from trueloop.estimates.paired_labels import PairedLabels
 from trueloop.estimates.pearson import pearson_correlation_of
 from trueloop.estimates.population import JudgedTotals, LabelledSums, LabelledUnit
@@ -27,7 +28,8 @@ def quality_fields(units: Sequence[LabelledUnit], judged: JudgedTotals, judge: s
         judge: Name of the judge; None without one.
         sums: Those of the units, where they are kept. Then the units themselves are looked at only to compare them with the judge.
     """
-    moments = (LabelledSums(units) if sums is None else sums).moments(judged)
+    labelled = LabelledSums(units) if sums is None else sums
+    moments = labelled.moments(judged)
     found = prediction_powered_mean_of(moments, scale=SCALE)
     fields = {
         "n_labelled": found.n,
@@ -43,7 +45,8 @@ def quality_fields(units: Sequence[LabelledUnit], judged: JudgedTotals, judge: s
         "judge_mean": judged.mean,
         "trust": found.trust,
         "fallback": JudgeFallback.NO_JUDGE if judge is None else None if found.fallback is None else JudgeFallback(found.fallback.value),
-        **_named("hajek", found.labels_only),
+        # Of the labels' own moments: what has come of the judge's scores would move the last digits.
+        **_named("hajek", hajek_of(labelled.moments(JudgedTotals()), scale=SCALE)),
     }
     if judge is None or not judged.n:
         return fields
