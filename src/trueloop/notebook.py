@@ -23,8 +23,21 @@ from trueloop.report.scope import Scope, parse_since
 if TYPE_CHECKING:
     import pandas as pd
 
-_NUMBERS = ("value", "low", "high", "least", "threshold", "reference_mean", "current_mean", "arl_target", "confidence")
-_COUNTS = ("n", "n_labels", "n_tasks", "n_reference", "labels_needed")
+_NUMBERS = (
+    "value",
+    "low",
+    "high",
+    "least",
+    "threshold",
+    "limit_low",
+    "limit_high",
+    "false_warning_rate",
+    "reference_mean",
+    "current_mean",
+    "arl_target",
+    "confidence",
+)
+_COUNTS = ("n", "n_labels", "n_tasks", "n_reference", "n_judged", "n_clusters", "labels_needed")
 _MEASURE = ("statistic", "value", "low", "high", "n", "reason")
 _AGREEMENT = (
     "application",
@@ -44,6 +57,14 @@ _REVIEWERS = ("application", "reviewer_id", "status", "dimension", *_MEASURE)
 _DRIFT = (
     "application", "metric", "slice", "state", "statistic", "value", "threshold", "n", "reason", "current_mean", "n_reference", "reference_mean", "arl_target",
     "detector", "checkpoint", "occurred_at",
+)  # fmt: skip
+_DISTRIBUTIONS = (
+    "application", "metric", "slice", "state", "statistic", "value", "limit_low", "limit_high", "n", "reason", "n_reference", "false_warning_rate",
+    "checkpoint", "occurred_at",
+)  # fmt: skip
+_ESTIMATES = (
+    "application", "dimension", "slice", "rubric_id", "rubric_version", "window_start", "window_end", *_MEASURE, "method", "fallback", "judge",
+    "n_judged", "n_clusters",
 )  # fmt: skip
 _GATES = (
     "application", "candidate", "baseline", "decision", "dimension", "slice", "verdict", *_MEASURE, "least", "confidence", "labels_needed", "reasons",
@@ -102,6 +123,23 @@ def drift(
     """
     reader = _reader(application, slice, since, settings)
     return _frame(reader.drift_over_time() if over_time else reader.drift(), _DRIFT)
+
+
+def distributions(
+    application: str | None = None, *, slice: str | None = None, since: str | datetime | None = None, settings: Settings | None = None
+) -> "pd.DataFrame":
+    """Return how latency, lengths and embeddings differ from their reference. `value` warns beyond its limits. Else as `agreement`."""
+    return _frame(_reader(application, slice, since, settings).distributions(), _DISTRIBUTIONS)
+
+
+def estimates(
+    application: str | None = None, *, slice: str | None = None, since: str | datetime | None = None, settings: Settings | None = None
+) -> "pd.DataFrame":
+    """Return how good what is served is: 'quality', and beside it 'hajek' (labels only), 'aipw', and of the judge 'correlation', 'severity', 'slope'.
+
+    Else as `agreement`.
+    """
+    return _frame(_reader(application, slice, since, settings).estimates(), _ESTIMATES)
 
 
 def gates(

@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 
 from tests.factories import example
-from tests.integration.test_agreement_sql import table_of
+from tests.integration.analyst_house import table_of
 from trueloop import topics
 from trueloop.adapters.clickhouse.embedded_engine import EmbeddedEngine
 from trueloop.adapters.clickhouse.schema import ensure_schema

@@ -1,5 +1,6 @@
 """`trueloop report` and `trueloop.notebook` over a real ClickHouse engine: right numbers, reasons where there are none, and hostile names that stay text."""
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -17,13 +18,26 @@ from trueloop.adapters.clickhouse.embedded_engine import EmbeddedEngine
 from trueloop.agreement import Evidence, Moments, Replicates, evidence_of, gwet_ac1, krippendorff_alpha, observed_agreement
 from trueloop.agreement.pattern import pattern_of
 from trueloop.config import Settings
+from trueloop.drift.detector import NAME
 from trueloop.errors import UnavailableError
-from trueloop.events import AgreementEstimate, AgreementUnits, DriftSignal, GateDecision, PolicyPublished, ReviewerQuality, RubricPublished
+from trueloop.events import (
+    AgreementEstimate,
+    AgreementUnits,
+    DriftSignal,
+    EstimateMethod,
+    GateDecision,
+    NoEstimate,
+    PolicyPublished,
+    QualityEstimate,
+    ReviewerQuality,
+    RubricPublished,
+)  # fmt: skip
 from trueloop.events.agreement import WindowKind
 from trueloop.events.agreement_units import UnitKind
 from trueloop.events.drift import DriftState
 from trueloop.processors.agreement import PROCESSOR
 from trueloop.processors.processor import Context
+from trueloop.report import tables
 from trueloop.report.page import page
 from trueloop.report.reading import MOST_POINTS, Reader
 from trueloop.report.scope import Scope
@@ -99,11 +113,37 @@ def drift_signals() -> list[DriftSignal]:
     states = [(DriftState.NO_DATA, None)] + [(DriftState.OK, 1.0 + n / 10) for n in range(60)] + [(DriftState.WARNING, 8.5), (DriftState.ALARM, 10.1)]
     return [
         example(
-            DriftSignal, event_id=f"d{n}", application=APPLICATION, series_id="s", metric="dimension:tone", slice="all", state=state, log_e_value=value,
-            threshold=9.9, arl_target=10_000, n_current=50 * n, current_mean=0.3, occurred_at=START + timedelta(hours=n),
+            DriftSignal, event_id=f"d{n}", application=APPLICATION, series_id="s", metric="dimension:tone", slice="all", detector=NAME, state=state,
+            log_e_value=value, value=None, band_low=None, band_high=None, undefined=None, threshold=9.9,
+            arl_target=10_000, n_current=50 * n, current_mean=0.3, occurred_at=START + timedelta(hours=n),
         )
         for n, (state, value) in enumerate(states)
     ]  # fmt: skip
+
+
+def distribution_signals() -> list[DriftSignal]:
+    """One that warns, and one that cannot be told yet."""
+    common = {"application": APPLICATION, "series_id": "l", "metric": "latency_ms", "slice": "all", "occurred_at": NOW, "log_e_value": None, "threshold": None}
+    common |= {"arl_target": None, "n_reference": 500, "n_current": 500}
+    warned = {"detector": "wasserstein-distance", "state": DriftState.WARNING, "value": 0.4321, "band_low": None, "band_high": 0.1, "undefined": None}
+    unknown = {
+        "detector": "population-stability-index",
+        "state": DriftState.NO_DATA,
+        "value": None,
+        "band_low": None,
+        "band_high": None,
+        "undefined": "TOO_FEW",
+    }
+    return [example(DriftSignal, event_id=f"l{n}", **common, **each) for n, each in enumerate((warned, unknown))]
+
+
+def quality_estimates() -> list[QualityEstimate]:
+    common = {"application": APPLICATION, "dimension": "tone", "window_kind": WindowKind.ROLLING, "window_end": NOW, "n_labelled": 300, "n_judged": 9000}
+    told = {"slice": "all", "value": 0.765, "low": 0.731, "high": 0.798, "hajek": 0.771, "hajek_low": 0.71, "hajek_high": 0.82, "undefined": None}
+    return [
+        example(QualityEstimate, event_id="q1", series_id="q1", **common, **told, method=EstimateMethod.PREDICTION_POWERED, fallback=None),
+        bare(QualityEstimate, event_id="q2", series_id="q2", **(common | {"n_labelled": 0}), slice="locale=de", undefined=NoEstimate.NO_LABELS),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +153,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]
         bare(ReviewerQuality, event_id="r2", application=APPLICATION, reviewer_id=ESCAPES, n_gold=0, gold_correct=0.0, occurred_at=NOW),
     ]
     gate = example(GateDecision, event_id="g", application=APPLICATION, occurred_at=NOW)
-    tables = {
-        topics.AGREEMENT: agreement_estimates(), topics.DRIFT: drift_signals(), topics.REVIEWERS: reviewers, topics.GATES: [gate],
+    told = {
+        topics.AGREEMENT: agreement_estimates(), topics.DRIFT: drift_signals() + distribution_signals(), topics.ESTIMATES: quality_estimates(), 
+        topics.REVIEWERS: reviewers, topics.GATES: [gate],
     }  # fmt: skip
-    with filled(tmp_path_factory.mktemp("clickhouse"), tables) as engine:
+    with filled(tmp_path_factory.mktemp("clickhouse"), told) as engine:
         yield engine
 
 
@@ -164,6 +205,24 @@ def test_no_evidence_has_its_reason_and_is_never_zero(settings: Settings) -> Non
     assert {(row["value"], row["n"], row["reason"]) for row in rows.values()} == {(None, 0, "NO_PAIRABLE_UNITS")}
     gold = [row for row in Reader(settings, Scope(APPLICATION)).reviewers() if row["statistic"] == "gold_accuracy"]
     assert {(row["value"], row["reason"]) for row in gold if row["reviewer_id"] == ESCAPES} == {(None, "NO_GOLD_ITEMS")}
+
+
+def test_quality_and_distributions_are_told_with_what_they_stand_on(settings: Settings) -> None:
+    found = Reader(settings, Scope(APPLICATION)).evidence()
+    rows = {row[0].partition(", ")[2].partition(",")[0]: row for row in tables.estimates(found.estimates).rows}
+    assert rows["all"][1:3] == ("0.765 [0.731, 0.798]", "0.771 [0.710, 0.820]")
+    assert rows["all"][4].startswith("prediction powered")
+    assert rows["locale=de"][1] == "no evidence (no labels)"
+    told = {row[3]: row[2:] for row in tables.distributions(found.distributions).rows}
+    assert told["wasserstein-distance"] == ("WARNING", "wasserstein-distance", "0.432", "above 0.100", "500", "500")
+    assert told["population-stability-index"][2:4] == ("no evidence (too few)", "–")
+    assert {row["metric"] for row in found.drift} == {"dimension:tone"}
+    frame = notebook.estimates(APPLICATION, settings=settings)
+    assert frame[frame.statistic == "quality"].set_index("slice").value.round(3).to_dict() == pytest.approx({"all": 0.765, "locale=de": math.nan}, nan_ok=True)
+    assert set(notebook.distributions(APPLICATION, settings=settings).statistic) == {"wasserstein-distance", "population-stability-index"}
+    text = page(found, Scope(APPLICATION), NOW)
+    assert "<figcaption>quality: tone," in text
+    assert "0.432" in text
 
 
 def test_the_scope_is_kept(settings: Settings) -> None:

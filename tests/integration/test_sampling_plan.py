@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.integration.test_agreement_sql import table_of
+from tests.integration.analyst_house import table_of
 from tests.integration.test_clickhouse_endpoint import free_port
 from tests.processors.scenario import RUBRIC, label, ratings, task, trace
 from trueloop import cli, topics

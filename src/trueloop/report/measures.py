@@ -72,6 +72,27 @@ def drift(row: Given) -> Row:
     return found | {"statistic": "log_e_value", "value": row["log_e_value"], "n": row["n_current"], "reason": no_value}
 
 
+def distribution(row: Given) -> Row:
+    """Return the statistic of a distribution of a row of `v_drift`; n counts the traces of its last full window. Bands stand for an interval."""
+    keys = ("application", "metric", "slice", "detector", "state", "limit_low", "limit_high", "n_reference", "false_warning_rate", "checkpoint", "occurred_at")
+    no_value = None if row["value"] is not None else row["undefined"] or "NO_REFERENCE"
+    return {key: row[key] for key in keys} | {"statistic": row["detector"], "value": row["value"], "n": row["n_current"], "reason": no_value}
+
+
+ESTIMATED = ("hajek", "aipw", "correlation", "severity", "slope")
+
+
+def quality(row: Given) -> Iterator[Row]:
+    """Yield the numbers of a row of `v_estimates`: the quality itself, and what there is beside it; n counts labelled traces."""
+    keys = ("application", "dimension", "slice", "rubric_id", "rubric_version", "method", "fallback", "judge", "n_judged", "n_clusters", "window_start")
+    known = {key: row[key] for key in (*keys, "window_end")}
+    yield known | measure("quality", (row["value"], row["low"], row["high"]), row["n_labelled"], row["undefined"])
+    for name in ESTIMATED:
+        if row[name] is not None:
+            reason = None if row[f"{name}_low"] is not None else row["undefined"] or "TOO_FEW"
+            yield known | measure(name, (row[name], row[f"{name}_low"], row[f"{name}_high"]), row["n_labelled"], reason)
+
+
 def gate(row: Given) -> Iterator[Row]:
     """Yield the candidate's score and its difference to the baseline of a row of `v_gates`, with one-sided bounds; n counts paired items."""
     keys = {key: row[key] for key in ("application", "candidate", "baseline", "decision", "dimension", "slice", "verdict", "confidence", "labels_needed")}

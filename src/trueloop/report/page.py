@@ -46,14 +46,21 @@ def _application(name: str, evidence: Evidence) -> Iterator[str]:
     yield from _charts(list(_agreement_charts(evidence.agreement_over_time)), _legend())
     yield _table(tables.reviewers(evidence.reviewers), "How often each reviewer is right: on gold items, and by a posterior that forgets, per dimension.")
     yield from _forests(_reviewer_bars(evidence.reviewers))
+    yield _table(tables.estimates(evidence.estimates), _QUALITY)
+    yield from _forests(_quality_bars(evidence.estimates))
     yield _table(tables.drift(evidence.drift), _DRIFT)
     yield from _charts(list(_drift_charts(evidence.drift_over_time)), "")
+    yield _table(tables.distributions(evidence.distributions), "How latency, lengths and topics differ from the reference. They warn, and never page.")
     yield _table(tables.gates(evidence.gates), "Each candidate against the floor and against what served, on held-out prompts.")
     yield from _forests(_gate_bars(evidence.gates))
     for table in (tables.queue(evidence.queue), tables.pairs(evidence.pairs), tables.datasets(evidence.datasets), tables.releases(evidence.releases)):
         yield _table(table, "")
 
 
+_QUALITY = (
+    "How good what is served is, over the newest window, from labels weighted by how probable it was to ask for them; with a judge's scores on all "
+    "traces where they earned it."
+)
 _DRIFT = (
     "The logarithm of each series' e-detector, and where it alarms. How often it alarms although nothing changed is declared: in the last column, "
     "once in so many losses."
@@ -144,6 +151,15 @@ def _reviewer_bars(rows: Sequence[Row]) -> dict[str, list[Bar]]:
         title = "right on gold items" if row["statistic"] == "gold_accuracy" else f"reliability: {shown(row['dimension'])}"
         bar = Bar(shown(row["reviewer_id"]), row["value"], row["low"], row["high"], f"{estimate(row)}, n {row['n']:,}", TONES.get(row["status"], ""))
         found.setdefault(title, []).append(bar)
+    return found
+
+
+def _quality_bars(rows: Sequence[Row]) -> dict[str, list[Bar]]:
+    found: dict[str, list[Bar]] = {}
+    for row in rows:
+        if row["statistic"] == "quality":
+            bar = Bar(shown(row["slice"]), row["value"], row["low"], row["high"], f"{estimate(row)}, {row['n']:,} labelled")
+            found.setdefault(f"quality: {shown(row['dimension'])}, {shown(row['rubric_id'])} v{row['rubric_version']}", []).append(bar)
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from trueloop.adapters.clickhouse.client import query
 from trueloop.adapters.clickhouse.engine import ClickHouseError
 from trueloop.config import Settings
+from trueloop.drift.detector import NAME as DETECTOR
 from trueloop.errors import UnavailableError
 from trueloop.report import measures
 from trueloop.report.measures import Row
@@ -27,8 +28,10 @@ class Evidence:
     agreement: list[Row]
     agreement_over_time: list[Row]
     reviewers: list[Row]
+    estimates: list[Row]
     drift: list[Row]
     drift_over_time: list[Row]
+    distributions: list[Row]
     gates: list[Row]
     pairs: list[Row]
     datasets: list[Row]
@@ -93,16 +96,28 @@ class Reader:
         rows = self._of("v_reviewer_dimensions", None, order=f"{order}, dimension")
         return found + [each for row in rows if (row["application"], row["reviewer_id"]) in active for each in measures.reliability(row)]
 
+    def estimates(self) -> list[Row]:
+        """Return the quality of each series over its rolling window, and what it stands on."""
+        return [found for row in self._of("v_estimates", "window_end", sliced=True, order=_ORDER) for found in measures.quality(row)]
+
     def drift(self) -> list[Row]:
         """Return where the detector of each series stands."""
-        return [measures.drift(row) for row in self._of("v_drift", "occurred_at", sliced=True, order="application, metric, slice = 'all' DESC, slice")]
+        return [measures.drift(row) for row in self._drift() if row["detector"] == DETECTOR]
+
+    def distributions(self) -> list[Row]:
+        """Return how each distribution that is described differs from its reference."""
+        return [measures.distribution(row) for row in self._drift() if row["detector"] != DETECTOR]
+
+    def _drift(self) -> list[Row]:
+        return self._of("v_drift", "occurred_at", sliced=True, order="application, metric, slice = 'all' DESC, slice, detector")
 
     def drift_over_time(self) -> list[Row]:
         """Return the statistic of each series over time: the newest `MOST_POINTS` words of its detector, oldest first."""
         condition, parameters = self._scope.where("occurred_at", sliced=True)
-        newest = _select("v_drift_history", condition, tail=f"ORDER BY occurred_at DESC, n_current DESC LIMIT {MOST_POINTS} BY application, series_id")
+        of_detector = f"{condition} AND detector = {{detector:String}}"
+        newest = _select("v_drift_history", of_detector, tail=f"ORDER BY occurred_at DESC, n_current DESC LIMIT {MOST_POINTS} BY application, series_id")
         order = "ORDER BY application, metric, slice = 'all' DESC, slice, occurred_at, n_current"
-        return [measures.drift(row) for row in self._rows(_select(f"({newest})", "true", tail=order), parameters)]
+        return [measures.drift(row) for row in self._rows(_select(f"({newest})", "true", tail=order), parameters | {"detector": DETECTOR})]
 
     def gates(self) -> list[Row]:
         """Return scores and differences of each candidate, the newest first."""

@@ -92,6 +92,32 @@ def drift(rows: Sequence[Row]) -> Table:
     return Table("Drift", columns, lines, "no evidence (no series was watched in this time)", frozenset(columns[3:]))
 
 
+def distributions(rows: Sequence[Row]) -> Table:
+    """Return how each distribution differs from its reference."""
+    lines = []
+    for row in rows:
+        value = f"no evidence ({reason(row['reason'])})" if row["value"] is None else number(row["value"])
+        limit = f"below {number(row['limit_low'])}" if row["limit_low"] is not None else f"above {number(row['limit_high'])}"
+        limit = limit if row["limit_low"] is not None or row["limit_high"] is not None else "–"
+        lines.append((shown(row["metric"]), shown(row["slice"]), row["state"], row["statistic"], value, limit, count(row["n_reference"]), count(row["n"])))
+    columns = ("metric", "slice", "state", "statistic", "value", "warns", "traces before", "traces now")
+    return Table("Distributions", columns, lines, "no evidence (no distribution was compared in this time)", frozenset(columns[4:]))
+
+
+def estimates(rows: Sequence[Row]) -> Table:
+    """Return how good what is served is."""
+    rubrics = len({(row["rubric_id"], row["rubric_version"]) for row in rows}) > 1
+    lines = []
+    for found in grouped(rows, series_of).values():
+        by_name, first = {row["statistic"]: row for row in found}, found[0]
+        cells = (estimate(by_name[name]) if name in by_name else "–" for name in ("quality", "hajek", "correlation"))
+        why = reason(first["method"]) + (f" ({reason(first['fallback'])})" if first["fallback"] else "")
+        name = series_name(first, several_rubrics=rubrics)
+        lines.append((name, *cells, why, shown(first["judge"] or "–"), count(by_name["quality"]["n"]), count(first["n_judged"])))
+    columns = ("series", "quality", "by labels only", "judge's correlation", "method", "judge", "labelled", "judged")
+    return Table("Quality", columns, lines, "no evidence (no quality was estimated in this time)", frozenset({"labelled", "judged"}))
+
+
 def gates(rows: Sequence[Row]) -> Table:
     """Return the decision on each candidate, per dimension and slice."""
     lines = []

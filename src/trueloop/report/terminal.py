@@ -16,8 +16,9 @@ _STYLES = {GOOD: "green", DOUBTFUL: "yellow", BAD: "bold red"}
 def all_tables(evidence: Evidence) -> list[Table]:
     """Return the tables of one application, in the order in which they are told."""
     return [
-        tables.agreement(evidence.agreement), tables.reviewers(evidence.reviewers), tables.drift(evidence.drift), tables.gates(evidence.gates),
-        tables.queue(evidence.queue), tables.pairs(evidence.pairs), tables.datasets(evidence.datasets), tables.releases(evidence.releases),
+        tables.agreement(evidence.agreement), tables.reviewers(evidence.reviewers), tables.estimates(evidence.estimates), tables.drift(evidence.drift),
+        tables.distributions(evidence.distributions), tables.gates(evidence.gates), tables.queue(evidence.queue), tables.pairs(evidence.pairs),
+        tables.datasets(evidence.datasets), tables.releases(evidence.releases),
     ]  # fmt: skip
 
 
