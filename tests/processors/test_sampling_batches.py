@@ -15,7 +15,8 @@ from tests.processors.scenario import START, context, policy, trace
 from trueloop.codec import Codec
 from trueloop.errors import DecodeError
 from trueloop.events import Consent, DriftObservations, Event, PolicyPublished, ReviewQuota, ReviewTask, RubricPublished, SamplingReason, Trace
-from trueloop.processors.processor import Context, Source
+from trueloop.processors.processor import Context, Screen, Source
+from trueloop.processors.profiles import SCREEN as PROFILES
 from trueloop.processors.sampling import PROCESSOR, SCREEN
 from trueloop.rubrics import Governance, canonical_json, content_hash
 from trueloop.testing import MemoryRegistry
@@ -205,3 +206,27 @@ def test_a_batch_that_begins_with_garbage_is_read_nevertheless(value: bytes) -> 
     found, rest = screened(SCREEN, CODEC, TRACES, batch, context=context(), decode=lambda place: None if place == 0 else CODEC.decode(TRACES, good))  # type: ignore[arg-type]
     assert list(found.picked) == [1]
     assert rest[0] is None
+
+
+@pytest.mark.parametrize("field", ["application", "checkpoint", "trace_id"])
+@pytest.mark.parametrize("screen", [SCREEN, PROFILES])
+def test_names_that_are_no_text_are_refused_and_their_neighbours_are_not(field: str, screen: Screen) -> None:
+    good = [trace(number, checkpoint="v1") for number in range(4)]
+    marked = trace(9, **{"checkpoint": "v1"} | {field: "@@@@@@@@"})
+    values = [CODEC.encode(TRACES, event) for event in good]
+    values.insert(2, CODEC.encode(TRACES, marked).replace(b"@" * 8, b"\xff" * 8))
+    batch = [Record(value, offset) for offset, value in enumerate(values)]
+    decoded: list[int] = []
+
+    def decode(place: int) -> Any:
+        decoded.append(place)
+        with pytest.raises(DecodeError) as refusal:
+            CODEC.decode(TRACES, batch[place].value)
+        return refusal.value
+
+    found, rest = screened(screen, CODEC, TRACES, Batch(batch), context=CONTEXT, decode=decode)  # type: ignore[arg-type]
+    assert decoded == list(rest) == [2]
+    alone, none = screened(screen, CODEC, TRACES, Batch([record for record in batch if record.offset != 2]), context=CONTEXT, decode=unusual)  # type: ignore[arg-type]
+    assert not none
+    assert found.outcomes == alone.outcomes
+    assert items(found.out) == items(alone.out)

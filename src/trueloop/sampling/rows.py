@@ -129,8 +129,8 @@ def rows_of(columns: Columns) -> TraceRows:
         places=places,
         trace_ids=trace_ids if len(places) == len(trace_ids) else [trace_ids[place] for place in places.tolist()],
         occurred_at=columns.longs["occurred_at"][places],
-        applications=Coded(applications.codes[places], applications.names),
-        checkpoints=Coded(checkpoints.codes[places], checkpoints.names),
+        applications=_in_use(applications, places),
+        checkpoints=_in_use(checkpoints, places),
         slices=Coded(slices.codes[places], slices.names),
         slice_values=slice_values,
         consented=allowed[columns.enums["consent"][places]],
@@ -215,6 +215,12 @@ def _varint(encoded: bytes, place: int) -> tuple[int, int]:
         value, place, shift = value | (byte & 0x7F) << shift, place + 1, shift + 7
         if byte < 0x80:
             return value >> 1, place
+
+
+def _in_use(coded: Coded, places: Ints) -> Coded:
+    """Return the names of these records only: those of others may be anything, and no text."""
+    used, codes = np.unique(coded.codes[places], return_inverse=True)
+    return Coded(codes, [coded.names[code] for code in used.tolist()])
 
 
 def _is_utf8(coded: Coded) -> npt.NDArray[np.bool_]:
