@@ -25,6 +25,8 @@ READERS = {
 """Who reads a topic and so refuses its bad records; of the other topics it is the sink alone."""
 NOT_RECONCILED = frozenset({"profiles"})
 """Workers whose refusals are not looked at: profiles reads a trace up to its embedding, so what it refuses depends on where a record is broken."""
+COMPARED_LOSSES = ("score:", "dimension:")
+"""Metrics whose losses are compared; errors, refusals, limits, disagreement and a judge's gap are not."""
 CLOSE = 1e-9
 """Estimates may differ by rounding: they are sums of a few thousand fractions of order 1."""
 SHOWN = 5
@@ -259,7 +261,7 @@ def _drift(found: Reconciliation, observed: Observed, settled: Mapping[str, rule
                 expected[metric, slice_name, mark] = loss
                 named = f"{metric}@{rubric['id']}.{rubric['version']}"
                 series[metric, slice_name] = rules.identity("drift", observed.application, named, slice_name)
-    rows = [row for row in observed.views["v_drift_observations"] if row[0].startswith(("score:", "dimension:"))]
+    rows = [row for row in observed.views["v_drift_observations"] if row[0].startswith(COMPARED_LOSSES)]
     found.once("v_drift_observations", expected, {(row[0], row[1], row[2]): row[3] for row in rows})
     found.same("loss", expected, {(row[0], row[1], row[2]): float(row[4]) for row in rows})
     items = Counter((metric, slice_name) for metric, slice_name, _ in expected)

@@ -13,7 +13,7 @@ import pytest
 from tests.faults.conftest import SharedLoop
 from tests.faults.load import Load
 from tests.faults.observed import Observed, observe
-from tests.faults.reconciler import Sent, reconcile
+from tests.faults.reconciler import COMPARED_LOSSES, Sent, reconcile
 from tests.faults.table import Table
 
 OWN = ("reading", "rules", "observed", "reconciler")
@@ -40,17 +40,24 @@ def copied(seen: Observed) -> Observed:
     )
 
 
+def compared(seen: Observed, name: str) -> int:
+    """The place of a row that is compared."""
+    return next(n for n, row in enumerate(seen.views[name]) if name != "v_drift_observations" or row[0].startswith(COMPARED_LOSSES))
+
+
 def lose_row(name: str) -> Callable[[Observed], None]:
-    return lambda seen: seen.views[name].pop()
+    return lambda seen: seen.views[name].pop(compared(seen, name))
 
 
 def double_row(name: str) -> Callable[[Observed], None]:
-    return lambda seen: seen.views[name].append(seen.views[name][0])
+    return lambda seen: seen.views[name].append(seen.views[name][compared(seen, name)])
 
 
 def change(name: str, column: int, value: Any) -> Callable[[Observed], None]:
     def tamper(seen: Observed) -> None:
-        seen.views[name][0] = [*seen.views[name][0][:column], value, *seen.views[name][0][column + 1 :]]
+        place = compared(seen, name)
+        row = seen.views[name][place]
+        seen.views[name][place] = [*row[:column], value, *row[column + 1 :]]
 
     return tamper
 
