@@ -21,6 +21,7 @@ from trueloop.errors import ConfigurationError, DecodeError, UnavailableError
 from trueloop.events import Event
 from trueloop.processors.processor import Context, Processor, Screened, StepFunction
 from trueloop.rejection import Rejection, RejectReason
+from trueloop.rubrics import Governance
 from trueloop.topics import MAX_MESSAGE_BYTES, Topic, topic_of
 
 logger = logging.getLogger(__name__)
@@ -86,8 +87,7 @@ class BatchProcessor:
             if await self._is_early(topic, batch):
                 await self._until_others_are_read(topic, batch)
         begun = time.monotonic()
-        governance = await self._patiently(self.resources.governance.fresh)
-        context = Context(governance, self.settings.blinding_key.get_secret_value(), await self._history())
+        context = Context(await self._governance(begun if retried else batch.fetched_at), self.settings.blinding_key.get_secret_value(), await self._history())
         work = await self._work(topic, batch, context)
         place = 0 if self._whole else batch.partition
         async with self._locks[place]:
@@ -107,6 +107,12 @@ class BatchProcessor:
                 outcomes=run.counts,
                 rejected=run.rejected,
             )
+
+    async def _governance(self, since: float) -> Governance:
+        """Return the documents as they were at `since` or later: those of a look that another batch has taken meanwhile, if there is one."""
+        store = self.resources.governance
+        known = store.known(since)
+        return known if known is not None else await self._patiently(lambda: store.fresh(since))
 
     async def _history(self) -> tuple[Event, ...]:
         if self._past is None:

@@ -1,5 +1,6 @@
 """The rebuild: every worker of the plan, run over its stretch of the log into the shadow."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,8 +32,8 @@ class FixedGovernance(GovernanceStore):
     def __init__(self, governance: Governance) -> None:
         self._fixed = governance
 
-    def fresh(self) -> Governance:
-        """Return the documents."""
+    def known(self, since: float) -> Governance:
+        """Return the documents, whatever `since` is."""
         return self._fixed
 
     def close(self) -> None:
@@ -137,7 +138,7 @@ def governance_of(settings: Settings) -> Governance:
     """Return what is published now. Raises UnavailableError, or ConfigurationError when nothing is."""
     store = GovernanceStore(settings.kafka, Resources.of(settings).codec)
     try:
-        governance = store.fresh()
+        governance = store.fresh(time.monotonic())
     finally:
         store.close()
     if not governance.applications:

@@ -67,7 +67,7 @@ def _in_force(context: JobContext) -> InForce:
     request = context.request
     store = GovernanceStore(context.settings.kafka, context.codec)
     try:
-        found = store.fresh().policy(request.policy_id, request.policy_version)
+        found = store.fresh(time.monotonic()).policy(request.policy_id, request.policy_version)
     finally:
         store.close()
     if found is None:

@@ -7,6 +7,7 @@ drawn, and tells the drift of the scores, gathered over 500 traces as a user who
 import io
 import json
 import sys
+import time
 import uuid
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import Any
 import fastavro
 import faust
 import numpy as np
-from meter import BOOTSTRAP, HEADER, SCHEMA, TOPIC, Meter
+from meter import BOOTSTRAP, HEADER, RATE, SCHEMA, TOPIC, Meter
 from rule import drawn
 
 from trueloop.adapters.governance_store import GovernanceStore
@@ -24,9 +25,10 @@ from trueloop.codec import Codec
 from trueloop.config import load_settings
 from trueloop.drift.observations import Losses, mark_of, observations
 from trueloop.drift.series import DriftSeries, drift_series
-from trueloop.events import Event, Trace
+from trueloop.events import Event, SamplingReason, Trace
 from trueloop.processors.processor import Context, Source
 from trueloop.processors.sampling import finish
+from trueloop.sampling.inclusion import Inclusion
 from trueloop.topics import TRACES, topic_of
 
 GATHERED = 500
@@ -62,6 +64,9 @@ class Gathering:
         return found
 
 
+DRAWN = Inclusion(RATE, "all", SamplingReason.UNIFORM)
+
+
 def make(mode: str) -> faust.App:
     """Return the app."""
     app = faust.App(
@@ -87,7 +92,7 @@ class Full:
         self._app = app
         settings = load_settings()
         self._codec: Codec = connect(settings.registry)
-        self._context = Context(GovernanceStore(settings.kafka, self._codec).fresh(), "key")
+        self._context = Context(GovernanceStore(settings.kafka, self._codec).fresh(time.monotonic()), "key")
         with open(SCHEMA) as file:
             self._schema = fastavro.parse_schema(json.load(file))
 
@@ -102,7 +107,7 @@ class Full:
             if record["error"] is None and drawn(record["trace_id"]):
                 trace = self._codec.decode(TRACES, value)
                 assert isinstance(trace, Trace)
-                step = finish(None, trace, source=Source(TOPIC, 0, 0), now=datetime.now(UTC), final=False, context=self._context)
+                step = finish(None, trace, source=Source(TOPIC, 0, 0), now=datetime.now(UTC), final=False, context=self._context, drawn=DRAWN)
                 await self._send(step.out)
             if gathering.size >= GATHERED:
                 await self._send(gathering.events(record["application"]))

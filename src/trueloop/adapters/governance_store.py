@@ -41,12 +41,18 @@ class GovernanceStore:
         self._changed = False
         self._governance = Governance()
 
-    def fresh(self) -> Governance:
-        """Return what is published now. Raises UnavailableError when the brokers do not answer or the topics do not exist."""
-        asked = time.monotonic()
+    def known(self, since: float) -> Governance | None:
+        """Return what was published when it was looked at last, if that look began after `since` (`time.monotonic()`); never waits."""
+        return self._governance if self._checked_since >= since else None
+
+    def fresh(self, since: float) -> Governance:
+        """Return what was published at `since` (`time.monotonic()`), or later.
+
+        Raises UnavailableError when the brokers do not answer or the topics do not exist.
+        """
         with self._lock:
-            # Who waited for the lock may use a check that began after the question was asked.
-            if self._checked_since < asked:
+            # Who waited for the lock may use a look that began after `since`.
+            if self._checked_since < since:
                 started = time.monotonic()
                 try:
                     self._read_to_end()

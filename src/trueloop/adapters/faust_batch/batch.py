@@ -1,5 +1,6 @@
 """What one Faust event carries."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -33,7 +34,7 @@ class Batch:
     what it skips while a rebalance is going on.
     """
 
-    __slots__ = ("completed", "next_offset", "partition", "records", "size", "topic")
+    __slots__ = ("completed", "fetched_at", "next_offset", "partition", "records", "size", "topic")
 
     def __init__(self, topic: str, partition: int, records: Sequence[RawRecord], size: int = 0) -> None:
         """Make a batch of at least one record; `size` are the bytes of keys and values."""
@@ -43,6 +44,8 @@ class Batch:
         self.records = records
         self.next_offset = records[-1].offset + 1
         self.completed = False
+        self.fetched_at = time.monotonic()
+        """A moment by which all of its records had been produced."""
 
     def complete(self) -> None:
         """Allow the offset of this batch to be committed, once all batches before it are complete too."""
