@@ -40,7 +40,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="runs with one and with two workers")
-    parser.add_argument("--records", type=int, default=400_000, help="traces of each run")
+    parser.add_argument("--records", type=int, default=1_500_000, help="traces of each run")
     parser.add_argument("--soak", type=int, default=5_000_000, help="traces of the memory run")
     parser.add_argument("--out", type=Path, default=Path("bench/results/scaling"))
     options = parser.parse_args()
