@@ -13,7 +13,8 @@ INSTALLED := $(VENV)/installed-$(KEY)
 
 # A room that has no tests yet is no error.
 PARALLEL_TESTS := $(wildcard tests/unit tests/processors tests/contract src)
-SERIAL_TESTS := $(wildcard tests/integration tests/faults tests/browser)
+SERIAL_TESTS := $(wildcard tests/integration tests/browser)
+FAULTS := tests/faults
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -58,9 +59,13 @@ test-unit: install ## Run the tests that need no broker, on two cores, and the d
 test-serial: fetch ## Run the tests that start the broker, the registry and the workers.
 	$(if $(SERIAL_TESTS),$(BIN)/pytest $(SERIAL_TESTS),@echo 'no such tests')
 
+.PHONY: test-faults-short
+test-faults-short: fetch ## Run the short forms of the faults: seven minutes.
+	$(BIN)/pytest $(FAULTS) $(ARGS)
+
 .PHONY: test-faults
 test-faults: fetch ## Run the long forms of the faults, one after the other; prints and writes bench/results/faults.md.
-	$(BIN)/pytest -m faults tests/faults $(ARGS)
+	$(BIN)/pytest -m faults $(FAULTS) $(ARGS)
 
 .PHONY: test-long
 test-long: install ## Run the long tests: the simulations of the drift detectors.

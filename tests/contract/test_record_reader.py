@@ -67,8 +67,8 @@ class Bench:
             assert wanted is not None, "a record that the codec refuses became a row"
             row = table.slice(place, 1)
             for column in columns_of(self.topic):
-                # As Python values: Arrow's own comparison takes NaN for unequal, and the lists' offsets for a difference.
-                assert row[column.name].to_pylist() == wanted[column.name].to_pylist(), column.name
+                # As they are written: NaN is unequal to itself, and Arrow's own comparison takes the lists' offsets for a difference.
+                assert repr(row[column.name].to_pylist()) == repr(wanted[column.name].to_pylist()), column.name
         return regular
 
 
