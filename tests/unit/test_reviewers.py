@@ -380,14 +380,18 @@ def test_quarantine_needs_the_upper_bound_below_the_threshold():
         ({"too_fast": True}, ReviewerReason.TOO_FAST),
         ({"prefers_place": True}, ReviewerReason.PREFERS_PLACE),
         ({"drifted": True}, ReviewerReason.DRIFTED),
-        ({"same_errors": ("twin",)}, ReviewerReason.SHARED_ERRORS),
     ],
 )
 def test_doubts_put_under_watch_and_never_further(more, reason):
     found = consequence(evidence(20, 20, **more), POLICY)
-    # Shared errors are suspected of good reviewers too: they take no weight by themselves.
-    weight = 1.0 if reason is ReviewerReason.SHARED_ERRORS else POLICY.watch_weight
-    assert (found.status, found.reasons, found.weight) == (ReviewerStatus.WATCH, (reason,), weight)
+    assert (found.status, found.reasons, found.weight) == (ReviewerStatus.WATCH, (reason,), POLICY.watch_weight)
+
+
+def test_shared_errors_are_told_and_have_no_consequence():
+    found = consequence(evidence(20, 20, same_errors=("twin",)), POLICY)
+    assert (found.status, found.reasons, found.weight) == (ReviewerStatus.ACTIVE, (ReviewerReason.SHARED_ERRORS,), 1.0)
+    more = consequence(evidence(20, 20, same_errors=("twin",), too_fast=True), POLICY)
+    assert (more.status, more.reasons) == (ReviewerStatus.WATCH, (ReviewerReason.TOO_FAST, ReviewerReason.SHARED_ERRORS))
 
 
 def test_onboarding_comes_before_everything():

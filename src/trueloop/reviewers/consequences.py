@@ -39,8 +39,7 @@ class Consequence:
 
     Attributes:
         status: ONBOARDING, ACTIVE, WATCH or QUARANTINED.
-        weight: Exponent of their votes, [0, 1]: 0 in onboarding and quarantine, the policy's `watch_weight` under watch, else 1. Shared errors alone take
-            no weight: a panel of good reviewers beside a careless one is suspected of them too, and their votes are the better ones.
+        weight: Exponent of their votes, [0, 1]: 0 in onboarding and quarantine, the policy's `watch_weight` under watch, else 1.
         routes: Dimensions that they are to be asked about first, in alphabetical order.
         reasons: Why the status is not ACTIVE, or is to be looked at; in the order of the enum.
     """
@@ -57,8 +56,8 @@ def consequence(evidence: Evidence, policy: Reviewers) -> Consequence:
     * ONBOARDING until the onboarding set is passed; who failed it stays there.
     * QUARANTINED only when the upper bound of the gold accuracy is below `quarantine_below`, over `min_gold` items or more: never for want of
       evidence, and never by the opinion of other reviewers, who may be the ones who are wrong.
-    * WATCH when the gold accuracy over as many is below `watch_below`, or for speed, preference of a place, drift or shared errors: a person looks.
-    * ACTIVE otherwise. Routed to the dimensions on which the lower bound of the reliability is at least `route_above`.
+    * WATCH when the gold accuracy over as many is below `watch_below`, or for speed, preference of a place or drift: a person looks.
+    * ACTIVE otherwise. Shared errors alone are told, and have no consequence: good reviewers beside a careless one are suspected of them too. Routed to the dimensions on which the lower bound of the reliability is at least `route_above`.
 
     >>> from trueloop.reviewers.gold_accuracy import gold_accuracy_of
     >>> from trueloop.rubrics.policy import Reviewers
@@ -70,8 +69,8 @@ def consequence(evidence: Evidence, policy: Reviewers) -> Consequence:
         status, weight = ReviewerStatus.ONBOARDING, 0.0
     elif ReviewerReason.GOLD_BELOW_QUARANTINE in reasons:
         status, weight = ReviewerStatus.QUARANTINED, 0.0
-    elif reasons:
-        status, weight = ReviewerStatus.WATCH, 1.0 if reasons == (ReviewerReason.SHARED_ERRORS,) else policy.watch_weight
+    elif set(reasons) - {ReviewerReason.SHARED_ERRORS}:
+        status, weight = ReviewerStatus.WATCH, policy.watch_weight
     else:
         status, weight = ReviewerStatus.ACTIVE, 1.0
     trusted = status in (ReviewerStatus.ACTIVE, ReviewerStatus.WATCH)
