@@ -14,7 +14,6 @@ INSTALLED := $(VENV)/installed-$(KEY)
 # A room that has no tests yet is no error.
 PARALLEL_TESTS := $(wildcard tests/unit tests/processors tests/contract src)
 SERIAL_TESTS := $(wildcard tests/integration tests/browser)
-FAULTS := tests/faults
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -22,7 +21,7 @@ MAKEFLAGS += --no-builtin-rules
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
 install: $(INSTALLED) ## Create .venv and install everything that is locked; again only when the locks or pyproject.toml have changed.
@@ -48,7 +47,7 @@ demo: fetch ## Run the whole loop on this machine. ARGS="..." go to `trueloop de
 	$(BIN)/trueloop demo $(ARGS)
 
 .PHONY: test
-test: fetch test-unit test-serial ## Run all tests but the long ones.
+test: fetch test-unit test-serial ## Run all tests but the long ones and the faults.
 
 .PHONY: test-unit
 test-unit: install ## Run the tests that need no broker, on two cores, and the doctests.
@@ -61,11 +60,11 @@ test-serial: fetch ## Run the tests that start the broker, the registry and the 
 
 .PHONY: test-faults-short
 test-faults-short: fetch ## Run the short forms of the faults: seven minutes.
-	$(BIN)/pytest $(FAULTS) $(ARGS)
+	$(BIN)/pytest tests/faults $(ARGS)
 
 .PHONY: test-faults
 test-faults: fetch ## Run the long forms of the faults, one after the other; prints and writes bench/results/faults.md.
-	$(BIN)/pytest -m faults $(FAULTS) $(ARGS)
+	$(BIN)/pytest -m faults tests/faults $(ARGS)
 
 .PHONY: test-long
 test-long: install ## Run the long tests: the simulations of the drift detectors.

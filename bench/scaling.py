@@ -111,6 +111,8 @@ def rate(trails: list[list[Point]]) -> float:
     total = 0.0
     for points in trails:
         inside = [point for point in points if begin <= point[0] <= end]
+        if len(inside) < 2:
+            raise SystemExit("the workers were at work together too shortly to be measured; ask for more with --records")
         total += (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0])
     return total
 

@@ -13,11 +13,12 @@ from tests.integration.analyst_house import table_of
 from trueloop import topics
 from trueloop.adapters.clickhouse.embedded_engine import EmbeddedEngine
 from trueloop.adapters.clickhouse.schema import ensure_schema
-from trueloop.commands.gold import ANSWERS, in_force, show
+from trueloop.commands.gold import ANSWERS, policy_of, show
 from trueloop.errors import ConfigurationError
-from trueloop.events import GoldAnswer, Label, PolicyPublished, Preference, Rating
+from trueloop.events import GoldAnswer, Label, Preference, Rating
 from trueloop.reviewers import Retirement, gold_items
 from trueloop.reviewers.judgements import GoldKey, StandingLabel, Unit, judgements
+from trueloop.rubrics import Governance
 from trueloop.rubrics.policy import Reviewers
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
@@ -124,4 +125,4 @@ def test_the_command_shows_each_item_and_why_it_is_not_used(capsys: pytest.Captu
 def test_an_application_without_a_policy_is_an_error_that_says_so() -> None:
     assert "{application:String}" in ANSWERS
     with pytest.raises(ConfigurationError, match="no policy is published for application 'nobody'"):
-        in_force("nobody", [example(PolicyPublished)])
+        policy_of("nobody", Governance())

@@ -133,12 +133,12 @@ class TopicWatcher:
         return {place: offset for place, offset in found.items() if offset >= 0}  # librdkafka tells OFFSET_INVALID where no leader answered
 
     def _lags(self, ends: dict[tuple[str, int], int]) -> dict[str, dict[str, int]]:
-        groups = [group.group_id for group in self._admin.list_consumer_groups(request_timeout=self._timeout_s).result().valid]
+        groups = [group.group_id for group in self._admin.list_consumer_groups(request_timeout=self._timeout_s).result(2 * self._timeout_s).valid]
         # All requests are sent before the first answer is waited for; one request may name one group only.
         asked = [self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=self._timeout_s)[group] for group in groups]
         lags: dict[str, dict[str, int]] = defaultdict(dict)
         for group, future in zip(groups, asked, strict=True):
-            for committed in future.result().topic_partitions or ():
+            for committed in future.result(2 * self._timeout_s).topic_partitions or ():
                 end = ends.get((committed.topic, committed.partition))
                 if end is not None and committed.offset >= 0:
                     lags[committed.topic][group] = lags[committed.topic].get(group, 0) + max(0, end - committed.offset)

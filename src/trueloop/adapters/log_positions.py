@@ -32,7 +32,10 @@ class Bounds(NamedTuple):
 
 
 class LogPositions:
-    """Asks one broker connection. Every method raises UnavailableError when the broker does not answer or a topic does not exist."""
+    """Asks the brokers, by a new client when they did not answer.
+
+    Every method raises UnavailableError when the broker does not answer or a topic does not exist.
+    """
 
     def __init__(self, kafka: KafkaSettings) -> None:
         """Connect with the first question."""
@@ -80,9 +83,11 @@ class LogPositions:
         """Return the offset that a group has committed for each partition; partitions for which it has none are left out."""
         name = physical_name(self._kafka, group)
         try:
-            answer = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)], request_timeout=TIMEOUT_S)[name].result()
-        except KafkaException as error:
-            raise UnavailableError(f"{self._kafka.bootstrap_servers!r} tells no offsets of group {name!r}: {error.args[0].str()}") from None
+            asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)], request_timeout=TIMEOUT_S)
+            answer = asked[name].result(2 * TIMEOUT_S)
+        except (KafkaException, TimeoutError) as error:
+            reason = error.args[0].str() if isinstance(error, KafkaException) else f"no answer within {2 * TIMEOUT_S:g} s"
+            raise UnavailableError(f"{self._kafka.bootstrap_servers!r} tells no offsets of group {name!r}: {reason}") from None
         prefix = self._kafka.topic_prefix
         return {(place.topic.removeprefix(prefix), place.partition): place.offset for place in answer.topic_partitions or () if place.offset >= 0}
 

@@ -1,8 +1,9 @@
 """`trueloop gold`: how the tasks whose answer is known do, and which of them should not be used any more."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 import typer
 
@@ -10,9 +11,8 @@ from trueloop.commands.output import JSON_OPTION, print_json, print_table
 from trueloop.config import load_settings
 from trueloop.errors import ConfigurationError
 from trueloop.estimates.estimate import Estimate
-from trueloop.events import PolicyPublished
 from trueloop.reviewers import GoldItem, gold_items
-from trueloop.rubrics import Policy
+from trueloop.rubrics import Governance, Policy
 
 ANSWERS = "SELECT task_id, reviewer_id, correct FROM v_gold_answers WHERE application = {application:String}"
 COLUMNS = ("task", "answers", "right", "discrimination", "use")
@@ -34,19 +34,20 @@ def gold(
     from trueloop.adapters.publication import Documents
 
     settings = load_settings()
-    policy = in_force(application, Documents(settings).policies())
+    documents = Documents(settings)
+    policy = policy_of(application, Governance(documents.rubrics(), documents.policies()))
     answers: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for task_id, reviewer_id, correct in query(settings, ANSWERS, {"application": application}).rows:
         answers[task_id][reviewer_id] = correct
     show(gold_items(answers, policy.reviewers), as_json)
 
 
-def in_force(application: str, published: Iterable[PolicyPublished]) -> Policy:
-    """Return the newest of an application's policies. Raises ConfigurationError when it has none."""
-    documents = [event.document for event in published if event.application == application]
-    if not documents:
+def policy_of(application: str, governance: Governance) -> Policy:
+    """Return the policy that is in force for an application. Raises ConfigurationError when it has none."""
+    found = governance.in_force(application, datetime.now(UTC))
+    if found is None:
         raise ConfigurationError(f"no policy is published for application {application!r}; see `trueloop policy list`")
-    return Policy.model_validate_json(documents[-1])
+    return found.policy
 
 
 def show(found: Mapping[str, GoldItem], as_json: bool) -> None:

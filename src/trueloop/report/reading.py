@@ -102,14 +102,18 @@ class Reader:
 
     def drift(self) -> list[Row]:
         """Return where the detector of each series stands."""
-        return [measures.drift(row) for row in self._drift() if row["detector"] == DETECTOR]
+        return [measures.drift(row) for row in self._newest_drift("=")]
 
     def distributions(self) -> list[Row]:
         """Return how each distribution that is described differs from its reference."""
-        return [measures.distribution(row) for row in self._drift() if row["detector"] != DETECTOR]
+        return [measures.distribution(row) for row in self._newest_drift("!=")]
 
-    def _drift(self) -> list[Row]:
-        return self._of("v_drift", "occurred_at", sliced=True, order="application, metric, slice = 'all' DESC, slice, detector")
+    def _newest_drift(self, which: str) -> list[Row]:
+        """Return the newest words of the detector ('='), or of the statistics beside it ('!=')."""
+        condition, parameters = self._scope.where("occurred_at", sliced=True)
+        chosen = f"{condition} AND detector {which} {{detector:String}}"
+        order = "ORDER BY application, metric, slice = 'all' DESC, slice, detector"
+        return self._rows(_select("v_drift", chosen, tail=order), parameters | {"detector": DETECTOR})
 
     def drift_over_time(self) -> list[Row]:
         """Return the statistic of each series over time: the newest `MOST_POINTS` words of its detector, oldest first."""

@@ -6,6 +6,7 @@ that tables which were filled anew would hold the same.
 
 import struct
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def _await_sink(positions: LogPositions, bounds: Mapping[Partition, Bounds], wai
         time.sleep(POLL_S)
 
 
-class _Check:
+class _Check(ABC):
     """Compares stretches of one partition with the rows that say they came from there."""
 
     def __init__(self, client: "Client", table: str, columns: Sequence[str]) -> None:
@@ -130,11 +131,13 @@ class _Check:
     def _expressions(self) -> list[str]:
         return [f"`{name}`" for name in self._columns]
 
+    @abstractmethod
     def _expected(self, record: PastRecord) -> tuple[Any, ...] | None:
-        raise NotImplementedError
+        """Return the row that a record calls for, None when it calls for none."""
 
+    @abstractmethod
     def _is_replaced(self, expected: tuple[Any, ...], offset: int, absent: Sequence[tuple[PastRecord, Any]]) -> bool:
-        raise NotImplementedError
+        """Return whether an absent row was replaced by that of a later record."""
 
 
 class _EventCheck(_Check):
