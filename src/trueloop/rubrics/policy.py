@@ -258,7 +258,7 @@ class Reviewers(_Document):
     min_gold: int = Field(default=10, ge=1, description="Gold items before a low accuracy has consequences.")
     quarantine_below: Share = 0.6
     watch_below: Share = 0.75
-    watch_weight: Share = Field(default=0.5, description="What the votes of a reviewer under watch count, unless it is for shared errors alone.")
+    watch_weight: Share = Field(default=0.5, description="What the votes of a reviewer under watch count; at 0.5, two accounts of one person have one voice.")
     route_above: Share = Field(default=0.8, description="Lower bound of the reliability from which a reviewer is asked first about a dimension.")
     adjudicate_below: Share = Field(default=0.8, description="A task whose likeliest truth is less probable than this goes to an adjudicator.")
     truth_step: Share = Field(
