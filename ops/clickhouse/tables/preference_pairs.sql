@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS preference_pairs
     `replaced_weight` Float64 COMMENT 'Weight of the event that it replaces, >= 0; 0 for none: `weight` less this is what the event adds to the effective pairs.',
     `withdrawn` Bool COMMENT 'True when later labels took the pair back; it then counts for nothing.',
     `margin` Float64 COMMENT 'Net wins over dimensions divided by their number, or the share of votes won minus lost; [0, 1]; 1 for rewrites; for one edit of a span its share of the severity of all edits of the answer.',
-    `p_correct` Nullable(Float64) COMMENT 'Posterior probability that the chosen one is truly better, [0, 1]; a tie counts against it. Null for rewrites and edits: none compared them.',
+    `p_correct` Nullable(Float64) COMMENT 'Posterior probability that the chosen one is truly better, [0, 1]; a tie counts against it. Null for rewrites and edits: nobody compared.',
     `weight` Float64 COMMENT 'Weight in training, >= 0; 1 is a full pair: the mean weight of the reviewers who spoke of it. 0 when it was withdrawn.',
     `source` LowCardinality(String) COMMENT 'PAIRWISE, RATINGS, REWRITE, SPAN or APPEAL.',
     `outcomes` Array(Tuple(dimension LowCardinality(String), outcome Int64, chosen_mean Nullable(Float64), rejected_mean Nullable(Float64))) COMMENT 'Comparison per dimension.',

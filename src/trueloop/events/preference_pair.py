@@ -52,7 +52,7 @@ class PreferencePair(Event):
     )
     p_correct: Probability | None = Field(
         default=None,
-        description="Posterior probability that the chosen one is truly better, [0, 1]; a tie counts against it. Null for rewrites and edits: none compared them.",
+        description="Posterior probability that the chosen one is truly better, [0, 1]; a tie counts against it. Null for rewrites and edits: nobody compared.",
     )
     weight: Annotated[Number, Field(ge=0)] = Field(
         description="Weight in training, >= 0; 1 is a full pair: the mean weight of the reviewers who spoke of it. 0 when it was withdrawn."
