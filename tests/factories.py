@@ -381,10 +381,19 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "config": '{"beta":0.1}',
         "reason": ev.TriggerReason.DRIFT,
         "drift_signal_id": "signal-1",
+        "timeout_seconds": 3600.0,
+    },
+    ev.JobOrder: {
+        "job_id": "job-1",
+        "kind": ev.JobOrderKind.RETRY,
+        "attempt": 2,
+        "reason": "the disk was full; it is not any more",
+        "ordered_by": "ada",
     },
     ev.TrainingResult: {
         "job_id": "job-1",
         "status": ev.JobStatus.SUCCEEDED,
+        "attempt": 2,
         "method": "dpo",
         "step": 80,
         "total_steps": 80,
@@ -498,7 +507,7 @@ _KEYS = {
     ev.ReviewedTrace: "task_id", ev.QualityEstimate: "series_id", ev.DriftObservations: "series_id",
     ev.DriftSignal: "series_id", ev.DriftValues: "series_id", ev.DriftFamily: "application", ev.PreferencePair: "pair_id",
     ev.ReviewQuota: "quota_id", ev.CalibrationItem: "item_id", ev.DatasetVersion: "name",
-    ev.TrainingRequest: "job_id", ev.TrainingResult: "job_id", ev.Evaluation: "candidate", ev.GateDecision: "candidate",
+    ev.TrainingRequest: "job_id", ev.JobOrder: "job_id", ev.TrainingResult: "job_id", ev.Evaluation: "candidate", ev.GateDecision: "candidate",
     ev.Release: "application", ev.RubricPublished: "rubric_id", ev.PolicyPublished: "policy_id", ev.Erasure: "subject_id",
 }  # fmt: skip
 

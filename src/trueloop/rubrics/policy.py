@@ -210,6 +210,7 @@ class Training(Section):
     on_alarm: TrainOnAlarm | None = None
     min_alpha: float | None = Field(default=None, ge=-1, le=1, description="Least alpha, at each dimension's level, on every dimension; null asks for none.")
     start_from: Literal["release", "candidate"] = "release"
+    timeout_minutes: float | None = Field(default=None, gt=0, description="Wall time after which a job is given up; null for never.")
     config: dict[str, Any] = Field(default_factory=dict, description="Settings of the trainer; it checks them itself.")
 
 
