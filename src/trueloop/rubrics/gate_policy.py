@@ -1,19 +1,14 @@
 """How a policy gates: by which evaluators, against which limits, with what error."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from trueloop.rubrics.rubric import Name
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from trueloop.rubrics.section import Section, Share
 
 
-class Decoding(_Document):
+class Decoding(Section):
     """How candidate and baseline answer: fixed here beforehand, the same for both. Temperature 0 is greedy."""
 
     max_new_tokens: int = Field(default=64, ge=1, le=8192)
@@ -21,7 +16,7 @@ class Decoding(_Document):
     seed: int = Field(default=0, ge=0)
 
 
-class DimensionGate(_Document):
+class DimensionGate(Section):
     """What a dimension is scored by, how much it may lose against the baseline, or whether it has to gain.
 
     On a dimension of safety nothing softens a block: it needs no correction for the number of other tests, and `max_failures` counts. Probes are a
@@ -51,7 +46,7 @@ class DimensionGate(_Document):
         return 0 if self.probes and self.max_failures is None else self.max_failures
 
 
-class Gate(_Document):
+class Gate(Section):
     """A candidate passes when every dimension clears its floor and its largest regression.
 
     The chance that one which does not meet them passes is at most 1 - `confidence`: for all looks at the same calibration items together, or for
