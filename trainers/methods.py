@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trueloop.datasets.pairs_dataset import PairsDataset, demonstration_rows, preference_rows
+from trueloop.datasets.pairs_dataset import PairsDataset
+from trueloop.datasets.rows import demonstration_rows, preference_rows
 from trueloop.errors import ConfigurationError
 
 _PLACES = ("model_dir", "dataset_file", "output_dir")
