@@ -9,7 +9,8 @@ from typing import Any
 
 from trueloop.trainers.frame.job_config import PLACES
 
-from trueloop.datasets.pairs_dataset import PairsDataset, demonstration_rows, preference_rows
+from trueloop.datasets.pairs_dataset import PairsDataset
+from trueloop.datasets.rows import demonstration_rows, preference_rows
 from trueloop.errors import ConfigurationError
 
 
