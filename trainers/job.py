@@ -26,6 +26,7 @@ def run_job(context: JobContext) -> None:
     """
     result = _finished(context) or _Training(context).run()
     context.send(result)
+    context.files.forget_state(context.request.job_id)
     if result.status is not JobStatus.SUCCEEDED:
         return
     kept = context.files.record(context.request.job_id, "evaluation")
@@ -90,9 +91,16 @@ class _Training:
             raise IntegrityError(f"base {request.base_uri!r} is checkpoint {base.checkpoint!r}; expected {request.base_checkpoint!r}: correct the request")
         module = method.load()
         output = directory / "output"
-        config = read_config(
-            module, request.config, model_dir=context.store.resolve(request.base_uri), dataset_file=directory / "dataset.jsonl", output_dir=output
-        )
+        places = {
+            "model_dir": context.store.resolve(request.base_uri),
+            "models_dir": context.store.root,
+            "dataset_file": directory / "dataset.jsonl",
+            "output_dir": output,
+            "state_dir": context.files.state_directory(request.job_id),
+            "judges": context.settings.judges,
+            "rubric": context.rubric,
+        }
+        config = read_config(module, request.config, places)
         self._write_dataset(method, directory / "dataset.jsonl")
         report = module.main(config, self._progress)
         metadata = {
