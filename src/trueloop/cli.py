@@ -58,6 +58,7 @@ COMMANDS: dict[str, _Entry] = {
     "policy": _Entry(_GOVERN, "trueloop.commands.policies:app", "Check, publish and show policies: how to sample, train and gate."),
     "sampling": _Entry(_GOVERN, "trueloop.commands.sampling:app", "Plan how much of each stratum to review."),
     "gate": _Entry(_GOVERN, "trueloop.commands.gates:app", "Check a candidate, or show what a policy's gate lets pass."),
+    "judge": _Entry(_GOVERN, "trueloop.commands.judges:app", "List the models that judge, and see whether one answers."),
     "model": _Entry(_GOVERN, "trueloop.commands.models:app", "Register a model with the loop."),
     "release": _Entry(_GOVERN, "trueloop.commands.releases:app", "List releases, or say which checkpoint serves."),
     "emit": _Entry(_SEND, "trueloop.commands.emit:app", "Send traces, labels or appeals from a JSON-lines file."),
