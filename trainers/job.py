@@ -28,7 +28,7 @@ def run_job(context: JobContext) -> None:
     result = _finished(context) or _Training(context).run()
     context.send(result)
     context.files.forget_state(context.request.job_id)
-    if result.status is not JobStatus.SUCCEEDED or not find_method(result.method).makes_candidates:
+    if result.status is not JobStatus.SUCCEEDED or not result.is_candidate:
         return
     kept = context.files.record(context.request.job_id, "evaluation")
     if kept is not None:
@@ -102,7 +102,7 @@ class _Training:
         config = read_config(module, request.config, places)
         self._write_dataset(method, directory / "dataset.jsonl")
         report = module.main(config, self._progress)
-        stored = context.store.put(output, manifest_metadata(request, method, report))
+        stored = context.store.put(output, manifest_metadata(request, report))
         result = job_events.succeeded(request, stored, report, self._step, time.monotonic() - self._started)
         context.files.keep(request.job_id, "result", result.model_dump_json())
         return result

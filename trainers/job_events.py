@@ -40,6 +40,7 @@ def succeeded(request: TrainingRequest, checkpoint: StoredCheckpoint, report: Tr
         tokens=report.tokens,
         seed=report.seed,
         stopped_by=report.stopped_by,
+        is_candidate=report.is_candidate,
         versions=report.versions,
     )
 
