@@ -8,6 +8,7 @@ from pathlib import Path
 from trueloop.trainers import job_events
 from trueloop.trainers.faults import describe
 from trueloop.trainers.job_context import JobContext
+from trueloop.trainers.manifest import manifest_metadata
 from trueloop.trainers.methods import Method, find_method, read_config
 
 from trueloop.datasets.pairs_dataset import build_pairs_dataset
@@ -26,7 +27,8 @@ def run_job(context: JobContext) -> None:
     """
     result = _finished(context) or _Training(context).run()
     context.send(result)
-    if result.status is not JobStatus.SUCCEEDED:
+    context.files.forget_state(context.request.job_id)
+    if result.status is not JobStatus.SUCCEEDED or not find_method(result.method).makes_candidates:
         return
     kept = context.files.record(context.request.job_id, "evaluation")
     if kept is not None:
@@ -90,20 +92,17 @@ class _Training:
             raise IntegrityError(f"base {request.base_uri!r} is checkpoint {base.checkpoint!r}; expected {request.base_checkpoint!r}: correct the request")
         module = method.load()
         output = directory / "output"
-        config = read_config(
-            module, request.config, model_dir=context.store.resolve(request.base_uri), dataset_file=directory / "dataset.jsonl", output_dir=output
-        )
+        places = {
+            "model_dir": context.store.resolve(request.base_uri),
+            "models_dir": context.store.root,
+            "dataset_file": directory / "dataset.jsonl",
+            "output_dir": output,
+            "state_dir": context.files.state_directory(request.job_id),
+        }
+        config = read_config(module, request.config, places)
         self._write_dataset(method, directory / "dataset.jsonl")
         report = module.main(config, self._progress)
-        metadata = {
-            "application": request.application,
-            "job_id": request.job_id,
-            "method": request.method,
-            "base_checkpoint": request.base_checkpoint,
-            "dataset": f"{request.dataset}@{request.dataset_version}",
-            "dataset_hash": request.dataset_hash,
-        }
-        stored = context.store.put(output, metadata)
+        stored = context.store.put(output, manifest_metadata(request, method, report))
         result = job_events.succeeded(request, stored, report, self._step, time.monotonic() - self._started)
         context.files.keep(request.job_id, "result", result.model_dump_json())
         return result

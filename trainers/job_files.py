@@ -76,6 +76,14 @@ class JobFiles:
             finally:
                 shutil.rmtree(path, ignore_errors=True)
 
+    def state_directory(self, job_id: str) -> Path:
+        """Return where a job keeps what it needs to go on after a kill. It holds weights and no text, and stays until `forget_state`."""
+        return self._path(job_id, "state")
+
+    def forget_state(self, job_id: str) -> None:
+        """Remove the states of a job that has its outcome."""
+        shutil.rmtree(self.state_directory(job_id), ignore_errors=True)
+
     def sweep(self) -> None:
         """Remove the working directories of jobs that no process is at: those of killed workers hold text of datasets."""
         for path in self._jobs.glob("*/work"):
