@@ -55,7 +55,7 @@ def train_in_groups(config: GroupSettings, reward: Reward, make_trainer: MakeTra
         "prompts_left_out": float(len(prompts) - len(fitting)),
         "completions_without_reward": float(evidence.missing),
     }
-    return finish(trainer, policy.tokenizer, config, replace(outcome, stopped_by=outcome.stopped_by or budget.stopped_by), counts, started)
+    return finish(trainer, policy.tokenizer, config, replace(outcome, stopped_by=outcome.stopped_by or budget.stopped_by), metrics=counts, started=started)
 
 
 def _arguments(config: GroupSettings, arguments: dict[str, Any]) -> dict[str, Any]:
