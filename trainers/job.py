@@ -8,6 +8,7 @@ from pathlib import Path
 from trueloop.trainers import job_events
 from trueloop.trainers.faults import describe
 from trueloop.trainers.job_context import JobContext
+from trueloop.trainers.manifest import manifest_metadata
 from trueloop.trainers.methods import Method, find_method, read_config
 
 from trueloop.datasets.pairs_dataset import build_pairs_dataset
@@ -27,7 +28,7 @@ def run_job(context: JobContext) -> None:
     result = _finished(context) or _Training(context).run()
     context.send(result)
     context.files.forget_state(context.request.job_id)
-    if result.status is not JobStatus.SUCCEEDED:
+    if result.status is not JobStatus.SUCCEEDED or not find_method(result.method).makes_candidates:
         return
     kept = context.files.record(context.request.job_id, "evaluation")
     if kept is not None:
@@ -103,15 +104,7 @@ class _Training:
         config = read_config(module, request.config, places)
         self._write_dataset(method, directory / "dataset.jsonl")
         report = module.main(config, self._progress)
-        metadata = {
-            "application": request.application,
-            "job_id": request.job_id,
-            "method": request.method,
-            "base_checkpoint": request.base_checkpoint,
-            "dataset": f"{request.dataset}@{request.dataset_version}",
-            "dataset_hash": request.dataset_hash,
-        }
-        stored = context.store.put(output, metadata)
+        stored = context.store.put(output, manifest_metadata(request, method, report))
         result = job_events.succeeded(request, stored, report, self._step, time.monotonic() - self._started)
         context.files.keep(request.job_id, "result", result.model_dump_json())
         return result

@@ -39,6 +39,7 @@ def succeeded(request: TrainingRequest, checkpoint: StoredCheckpoint, report: Tr
         checkpoint_sha256=checkpoint.sha256,
         tokens=report.tokens,
         seed=report.seed,
+        stopped_by=report.stopped_by,
         versions=report.versions,
     )
 
