@@ -98,6 +98,8 @@ class _Training:
             "dataset_file": directory / "dataset.jsonl",
             "output_dir": output,
             "state_dir": context.files.state_directory(request.job_id),
+            "judges": context.settings.judges,
+            "rubric": context.rubric,
         }
         config = read_config(module, request.config, places)
         self._write_dataset(method, directory / "dataset.jsonl")
