@@ -65,7 +65,7 @@ COMMANDS: dict[str, _Entry] = {
     "replay": _Entry(_SEND, "trueloop.commands.replay:replay", "Send a public data set through the loop, with its human labels."),
     "dlq": _Entry(_LOOK, "trueloop.commands.dead_letters:app", "List, show and replay dead letters."),
     "replay-log": _Entry(_LOOK, "trueloop.commands.replay_log:replay_log", "Rebuild what the loop made of the log, and compare."),
-    "gold": _Entry(_LOOK, "trueloop.commands.gold:gold", "Show how tasks with a known answer do, and which are worn."),
+    "gold": _Entry(_LOOK, "trueloop.commands.gold:app", "Tasks with a known answer: add, give out, judge."),
     "report": _Entry(_LOOK, "trueloop.commands.report:report", "Tables and a page: agreement, reviewers, drift, gates."),
     "explain": _Entry(_LOOK, "trueloop.commands.explain:explain", "Show what a thing came from, and what came of it."),
     "sql": _Entry(_LOOK, "trueloop.commands.sql:sql", "Ask ClickHouse."),
