@@ -11,6 +11,7 @@ from trueloop.trainers.job_context import JobContext
 from trueloop.trainers.judge_panel import Verdicts, ask_judges
 from trueloop.trainers.model_scores import ModelScores, model_scores
 from trueloop.trainers.preference_accuracy import EVALUATOR as PREFERENCE_ACCURACY
+from trueloop.trainers.reward_diagnosis import diagnose_reward
 
 from trueloop.adapters.governance_store import GovernanceStore
 from trueloop.errors import ConfigurationError
@@ -41,7 +42,9 @@ def evaluate(context: JobContext, result: TrainingResult) -> Iterator[Event]:
     judged = ask_judges(context, material, candidate.answers, baseline.answers)
     for unit, verdicts in judged.items():
         candidate.scores[unit], baseline.scores[unit] = dict(verdicts.candidate), dict(verdicts.baseline)
-    found = _found(material, candidate, baseline, judged)
+    diagnostics = [*diagnose(candidate.answers, baseline.answers), *diagnose_reward(context, material, candidate.answers, baseline.answers)]
+    scores, evaluators = _found(material, candidate, baseline, judged)
+    found = {"scores": scores, "evaluators": evaluators, "diagnostics": diagnostics, "warnings": warnings(diagnostics, scores)}
     yield _evaluation(context, result, in_force, snapshot, found | {"seconds": time.monotonic() - started})
 
 
@@ -57,7 +60,9 @@ def _in_force(context: JobContext) -> InForce:
     return found
 
 
-def _found(material: Material, candidate: ModelScores, baseline: ModelScores, judged: Mapping[tuple[str, str], Verdicts]) -> dict[str, Any]:
+def _found(
+    material: Material, candidate: ModelScores, baseline: ModelScores, judged: Mapping[tuple[str, str], Verdicts]
+) -> tuple[list[PairedScores], list[EvaluatorEvidence]]:
     scores: list[PairedScores] = []
     evaluators: list[EvaluatorEvidence] = []
     for unit, ours in candidate.scores.items():
@@ -74,8 +79,7 @@ def _found(material: Material, candidate: ModelScores, baseline: ModelScores, ju
                 **(_agreement(verdicts.agreement) if verdicts else {}),
             )
         )
-    diagnostics = diagnose(candidate.answers, baseline.answers)
-    return {"scores": scores, "evaluators": evaluators, "diagnostics": diagnostics, "warnings": warnings(diagnostics, scores)}
+    return scores, evaluators
 
 
 def _asked(material: Material, evaluator: str) -> tuple[int, str | None]:
