@@ -36,7 +36,7 @@ def model_scores(context: JobContext, checkpoint: str, uri: str, sha256: str | N
 
     @cache
     def load() -> LoadedModel:
-        return LoadedModel.load(context.store.resolve(uri, sha256))
+        return LoadedModel.load(context.store.resolve(uri, sha256), context.store.root)
 
     scores: Scores = {(dimension.dimension, dimension.evaluator): {} for dimension in material.gate.dimensions}
     decoding = material.gate.decoding
