@@ -77,6 +77,7 @@ PREFERENCE_PAIRS = Topic("preference-pairs", ev.PreferencePair, lambda e: e.pair
 CALIBRATION = Topic("calibration", ev.CalibrationItem, lambda e: e.item_id, cleanup_policy="compact")
 DATASET_VERSIONS = Topic("dataset-versions", ev.DatasetVersion, lambda e: f"{e.name}@{e.version}", cleanup_policy="compact")
 TRAINING_REQUESTS = Topic("training-requests", ev.TrainingRequest, lambda e: e.job_id)
+JOB_ORDERS = Topic("job-orders", ev.JobOrder, lambda e: e.job_id)
 TRAINING_RESULTS = Topic("training-results", ev.TrainingResult, lambda e: e.job_id)
 EVALUATIONS = Topic("evaluations", ev.Evaluation, lambda e: e.candidate)
 GATES = Topic("gates", ev.GateDecision, lambda e: e.candidate)
@@ -88,7 +89,7 @@ ERASURES = Topic("erasures", ev.Erasure, lambda e: e.subject_id)
 ALL: tuple[Topic, ...] = (
     TRACES, REVIEW_QUEUE, LABELS, APPEALS, GOLD, AGREEMENT_UNITS, AGREEMENT, REVIEWERS, TRUTHS, REVIEWED_TRACES, ESTIMATES,
     DRIFT_OBSERVATIONS, DRIFT_VALUES, DRIFT, DRIFT_FAMILIES, REVIEW_QUOTAS, PREFERENCE_PAIRS, CALIBRATION, DATASET_VERSIONS, TRAINING_REQUESTS,
-    TRAINING_RESULTS, EVALUATIONS, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
+    JOB_ORDERS, TRAINING_RESULTS, EVALUATIONS, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
 )  # fmt: skip
 
 _BY_NAME = {topic.name: topic for topic in ALL}

@@ -180,12 +180,33 @@ def test_the_end_of_another_job_frees_nothing() -> None:
     assert len(requests(run)) == 1
 
 
-def test_a_failed_job_frees_the_trainer_for_the_next_dataset() -> None:
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
+def test_a_job_that_failed_or_was_cancelled_frees_the_trainer_for_the_next_dataset(status: JobStatus) -> None:
     run = driver()
     for number in range(4):
         run.send(pair(number))
-    run.send(example(TrainingResult, application="support", job_id=requests(run)[0].job_id, status=JobStatus.FAILED))
+    run.send(example(TrainingResult, application="support", job_id=requests(run)[0].job_id, status=JobStatus.PROGRESS))
+    assert len(requests(run)) == 1
+    run.send(example(TrainingResult, application="support", job_id=requests(run)[0].job_id, status=status))
     assert len(requests(run)) == 2
+
+
+def test_a_reward_model_meets_no_gate_and_frees_the_trainer_when_it_is_made() -> None:
+    run = driver()
+    for number in range(4):
+        run.send(pair(number))
+    made = example(TrainingResult, application="support", job_id=requests(run)[0].job_id, status=JobStatus.SUCCEEDED)
+    run.send(made)
+    assert len(requests(run)) == 1, "a candidate is waited for until its gate"
+    run.send(made.model_copy(update={"is_candidate": False, "event_id": "reward"}))
+    assert len(requests(run)) == 2
+
+
+def test_the_policy_says_how_long_a_job_may_take() -> None:
+    run = driver(training={"timeout_minutes": 90})
+    for number in range(2):
+        run.send(pair(number))
+    assert requests(run)[0].timeout_seconds == 5400.0
 
 
 def test_cool_down_is_kept_in_event_time() -> None:

@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS training_requests
     `config` String COMMENT 'Trainer configuration, canonical JSON; the trainer checks it.',
     `reason` LowCardinality(String) COMMENT 'NEW_PAIRS, DRIFT, CADENCE or MANUAL.',
     `drift_signal_id` Nullable(String) COMMENT 'Event id of the alarm in `drift` that triggered; null for another reason.',
+    `timeout_seconds` Nullable(Float64) COMMENT 'Wall time after which training and evaluation are given up, seconds, > 0; null for never.',
     `rubric_id` LowCardinality(String) COMMENT 'The rubric that the labels follow.',
     `rubric_version` Int64 COMMENT 'Version of the rubric, >= 1.',
     `policy_id` LowCardinality(String) COMMENT 'The policy that triggered.',

@@ -10,12 +10,13 @@ from trueloop.events.dataset_version import DatasetKind, DatasetVersion, Dimensi
 from trueloop.events.drift import DriftFamily, DriftingSeries, DriftSignal, DriftState
 from trueloop.events.drift_observations import DriftObservations, WorstItem
 from trueloop.events.drift_values import DriftValues
-from trueloop.events.evaluation import Evaluation, PairedScores
+from trueloop.events.evaluation import Diagnostic, DiagnosticKind, Evaluation, EvaluationWarning, EvaluatorEvidence, PairedScores
 from trueloop.events.gate import DimensionVerdict, GateDecision, GateReason, Verdict
 from trueloop.events.gold import GoldAnswer
 from trueloop.events.governance import Erasure, PolicyPublished, RubricPublished
 from trueloop.events.identity import derive_id, permutation, unit_interval
 from trueloop.events.item_truth import ItemTruth, StandingVoice, UnitTruth
+from trueloop.events.job_order import JobOrder, JobOrderKind
 from trueloop.events.judgement import Critique, Preference, Rating, Rewrite, Severity, SpanMark
 from trueloop.events.label import Label
 from trueloop.events.preference_pair import DimensionOutcome, PairSource, PreferencePair
@@ -26,17 +27,16 @@ from trueloop.events.review_task import Candidate, ReviewForm, ReviewTask, Sampl
 from trueloop.events.reviewed_trace import ReviewedTrace
 from trueloop.events.reviewer_quality import DimensionReliability, ReviewerQuality, ReviewerReason, ReviewerStatus
 from trueloop.events.trace import Alternative, Consent, Trace
-from trueloop.events.training_request import TrainingRequest, TriggerReason
+from trueloop.events.training_request import TrainingRequest, TriggerReason, job_id_of
 from trueloop.events.training_result import JobStatus, TrainingResult
 
 __all__ = [
-    "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent",
-    "Critique", "DatasetKind", "DatasetVersion", "DimensionAgreement", "DimensionOutcome", "DimensionReliability", "DimensionVerdict",
-    "DriftFamily", "DriftObservations", "DriftSignal", "DriftState", "DriftValues", "DriftingSeries", "Erasure", "EstimateMethod",
-    "Evaluation", "Event", "GateDecision", "GateReason", "GoldAnswer", "ItemTruth", "JobStatus", "JudgeFallback", "Label", "Message",
-    "NoEstimate", "PairSource", "PairedScores",
-    "PolicyPublished", "Preference", "PreferencePair", "QualityEstimate", "Rating", "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewQuota",
-    "ReviewTask", "ReviewedTrace", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role", "RubricPublished",
-    "SamplingReason", "Severity", "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult", "TriggerReason",
-    "Undefined", "UnitCounts", "UnitTruth", "Verdict", "WorstItem", "derive_id", "permutation", "prompt_hash", "unit_interval",
+    "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent", "Critique", "DatasetKind",
+    "DatasetVersion", "Diagnostic", "DiagnosticKind", "DimensionAgreement", "DimensionOutcome", "DimensionReliability", "DimensionVerdict", "DriftFamily",
+    "DriftObservations", "DriftSignal", "DriftState", "DriftValues", "DriftingSeries", "Erasure", "EstimateMethod", "Evaluation", "EvaluationWarning",
+    "EvaluatorEvidence", "Event", "GateDecision", "GateReason", "GoldAnswer", "ItemTruth", "JobOrder", "JobOrderKind", "JobStatus", "JudgeFallback", "Label",
+    "Message", "NoEstimate", "PairSource", "PairedScores", "PolicyPublished", "Preference", "PreferencePair", "QualityEstimate", "Rating", "Record",
+    "Release", "ReleaseReason", "ReviewForm", "ReviewQuota", "ReviewTask", "ReviewedTrace", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite",
+    "Role", "RubricPublished", "SamplingReason", "Severity", "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult",
+    "TriggerReason", "Undefined", "UnitCounts", "UnitTruth", "Verdict", "WorstItem", "derive_id", "job_id_of", "permutation", "prompt_hash", "unit_interval",
 ]  # fmt: skip

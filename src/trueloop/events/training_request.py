@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trueloop.events.base import Count, Event, Identifier
+from trueloop.events.base import Count, Event, Identifier, Number
+from trueloop.events.identity import derive_id
 
 
 class TriggerReason(StrEnum):
@@ -34,7 +35,15 @@ class TrainingRequest(Event):
     config: str = Field(description="Trainer configuration, canonical JSON; the trainer checks it.")
     reason: TriggerReason = Field(description="NEW_PAIRS, DRIFT, CADENCE or MANUAL.")
     drift_signal_id: Identifier | None = Field(default=None, description="Event id of the alarm in `drift` that triggered; null for another reason.")
+    timeout_seconds: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None, description="Wall time after which training and evaluation are given up, seconds, > 0; null for never."
+    )
     rubric_id: Identifier = Field(description="The rubric that the labels follow.")
     rubric_version: Annotated[int, Field(ge=1)] = Field(description="Version of the rubric, >= 1.")
     policy_id: Identifier = Field(description="The policy that triggered.")
     policy_version: Annotated[int, Field(ge=1)] = Field(description="Version of that policy, >= 1.")
+
+
+def job_id_of(method: str, base_checkpoint: str, config: str, *, dataset: str, dataset_version: int, dataset_hash: str) -> str:
+    """Return the id of the job that these make: who orders the same again, or replays the order, means the same job."""
+    return derive_id("job", method, base_checkpoint, dataset, str(dataset_version), dataset_hash, config)
