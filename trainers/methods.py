@@ -4,7 +4,6 @@ import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trueloop.trainers.frame.job_config import PLACES
@@ -43,7 +42,7 @@ def find_method(name: str) -> Method:
         raise ConfigurationError(f"no training method {name!r}; known methods: {', '.join(sorted(METHODS))}. Correct the policy's training.method") from None
 
 
-def read_config(module: Any, text: str, places: Mapping[str, Path]) -> Any:
+def read_config(module: Any, text: str, places: Mapping[str, Any]) -> Any:
     """Return the trainer's Config from a request's JSON and the places, by name, that the worker sets.
 
     Raises ConfigurationError or pydantic.ValidationError naming the key.
