@@ -9,7 +9,7 @@ from typing import Any
 from trueloop.trainers.frame.job_config import PLACES
 
 from trueloop.datasets.pairs_dataset import PairsDataset
-from trueloop.datasets.rows import demonstration_rows, preference_rows
+from trueloop.datasets.rows import demonstration_rows, preference_rows, unpaired_rows
 from trueloop.errors import ConfigurationError
 
 
@@ -27,6 +27,9 @@ class Method:
 
 METHODS = {
     "dpo": Method("trueloop.trainers.dpo", preference_rows),
+    "kto": Method("trueloop.trainers.kto", unpaired_rows),
+    "mpo_multiloss": Method("trueloop.trainers.mpo_multiloss", preference_rows),
+    "reward": Method("trueloop.trainers.reward", preference_rows),
     "sft": Method("trueloop.trainers.sft", demonstration_rows),
 }
 
