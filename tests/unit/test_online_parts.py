@@ -25,10 +25,10 @@ from trueloop.trainers.rewards.judge_reward import JudgeScore
 from trueloop.trainers.rewards.mixture import Mixture
 from trueloop.trainers.rewards.open_rewards import open_rewards
 
+from trueloop.adapters.documents import load_rubric
 from trueloop.demo.billing import make_case, write_answer
 from trueloop.errors import ConfigurationError
 from trueloop.judges import Judge, NoJudgement, NoJudgementReason
-from trueloop.adapters.documents import load_rubric
 
 PLACES = {"model_dir": Path("m"), "dataset_file": Path("d"), "output_dir": Path("o")}
 CHECK = {"kind": "check", "name": "billing-support", "dimension": "tone"}
