@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
-from trueloop.trainers.job_files import JobFiles
+from trueloop.trainers.job_files import AttemptFiles, JobFiles
 
 from trueloop.adapters.governance_store import GovernanceStore
 from trueloop.adapters.model_store import ModelStore
@@ -30,6 +30,12 @@ class JobContext:
     files: JobFiles
     send: Callable[[Event], None]
     alive: Callable[[], None]
+    attempt: int = 1
+
+    @property
+    def kept(self) -> AttemptFiles:
+        """What this attempt keeps."""
+        return self.files.attempt(self.request.job_id, self.attempt)
 
     @cached_property
     def pair_log(self) -> list[PreferencePair]:

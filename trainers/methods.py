@@ -16,14 +16,10 @@ from trueloop.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A trainer module (`Config`, `main(config, progress)`), imported when it is used, and the rows that it reads.
-
-    What does not make candidates makes reward models: they are stored and never evaluated, gated or released.
-    """
+    """A trainer module (`Config`, `main(config, progress)`), imported when it is used, and the rows that it reads."""
 
     module: str
     rows: Callable[[PairsDataset], Iterator[dict[str, Any]]]
-    makes_candidates: bool = True
 
     def load(self) -> Any:
         """Return the trainer's module."""

@@ -7,7 +7,7 @@ TRUELOOP_CONFIG names), the endpoints of an embedded runtime that runs on this s
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -96,6 +96,19 @@ class JudgeSettings(_Section):
         return self
 
 
+class TrainerSettings(_Section):
+    """Where and how this trainer worker trains. Events choose none of it."""
+
+    devices: tuple[Annotated[str, Field(pattern=r"^(auto|cpu|cuda:[0-9]+)$")], ...] = Field(
+        default=("auto",), min_length=1, description="Devices of this machine that take a job each: 'cpu', 'cuda:0', ...; 'auto' is all that a trainer finds."
+    )
+    executor: Literal["process", "accelerate", "kubernetes"] = Field(default="process", description="Where the training of a job runs.")
+    accelerate_arguments: tuple[str, ...] = Field(default=(), description="What `accelerate launch` is told, such as --num_processes=4.")
+    kubernetes_template: Path | None = Field(default=None, description="Manifest of the Job, as ops/kubernetes/training-job.yaml; asked for by 'kubernetes'.")
+    kubernetes_submit: bool = Field(default=True, description="False: manifests are written beside the job for somebody else to submit.")
+    keep_jobs: int = Field(default=500, ge=1, description="Jobs whose log, curve and configuration are kept, the newest ones.")
+
+
 class Settings(BaseSettings):
     """Settings of a Trueloop process. Unknown keys are errors; secrets never print."""
 
@@ -107,6 +120,7 @@ class Settings(BaseSettings):
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     metrics: MetricsSettings = MetricsSettings()
     judges: dict[str, JudgeSettings] = Field(default_factory=dict, description="Judges by name: [judges.NAME] in trueloop.toml.")
+    trainer: TrainerSettings = TrainerSettings()
     models_dir: Path | None = Field(default=None, description="Root of the model store; default: STATE_DIR/models.")
     blinding_key: SecretStr = Field(
         default=SecretStr(""), description="Secret that blinds candidates and shuffles them. Set it in production: whoever knows it can unblind."
