@@ -8,6 +8,7 @@ from typing import Any
 
 from trueloop.trainers.frame.job_config import PLACES
 
+from trueloop.datasets.chain_rows import chain_rows
 from trueloop.datasets.pairs_dataset import PairsDataset
 from trueloop.datasets.rows import demonstration_rows, preference_rows, prompt_rows
 from trueloop.errors import ConfigurationError
@@ -26,8 +27,10 @@ class Method:
 
 
 METHODS = {
+    "constitutional": Method("trueloop.trainers.constitutional", preference_rows),
     "dpo": Method("trueloop.trainers.dpo", preference_rows),
     "grpo": Method("trueloop.trainers.grpo", prompt_rows),
+    "lamarckian": Method("trueloop.trainers.lamarckian", chain_rows),
     "online_dpo": Method("trueloop.trainers.online_dpo", prompt_rows),
     "ppo": Method("trueloop.trainers.ppo", prompt_rows),
     "rloo": Method("trueloop.trainers.rloo", prompt_rows),
