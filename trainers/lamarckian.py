@@ -102,7 +102,7 @@ def _chains(path: Path) -> Iterator[Row]:
             raise DatasetError(f"line {line}: two versions are the same, or the last is empty; expected each to be better than the one before: drop the row")
         if not _are_gains(gains, len(versions) - 1):
             raise DatasetError(f"line {line}: 'gains' are not {len(versions) - 1} numbers above 0 that sum to 1; expected the share of each step")
-        if not _is_number(weight) or weight < 0:
+        if weight is None or not _is_number(weight) or weight < 0:
             raise DatasetError(f"line {line}: 'weight' is no number >= 0")
         yield {"prompt": prompt, "versions": versions, "gains": gains, "weight": float(weight)}
 
