@@ -61,7 +61,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
         first = run_stage(sft, config, work / "sft", best, progress)
         second = run_stage(
             dpo, config, work / "dpo", pairs, progress,
-            model_dir=Path(first.checkpoint_dir), output_dir=config.output_dir, learning_rate=config.dpo_learning_rate, beta=config.beta,
+            model_dir=Path(first.checkpoint_dir), output_dir=config.output_dir, learning_rate=config.dpo_learning_rate, beta=config.beta, weighted=True,
         )  # fmt: skip
     metrics = staged_metrics({"sft": first, "dpo": second}) | {"chains": float(len(chains)), "versions": float(sum(len(c["versions"]) for c in chains))}
     return replace(second, metrics=metrics, tokens=first.tokens + second.tokens, seconds=time.monotonic() - started)

@@ -10,7 +10,7 @@ from trueloop.trainers.frame.job_config import PLACES
 
 from trueloop.datasets.chain_rows import chain_rows
 from trueloop.datasets.pairs_dataset import PairsDataset
-from trueloop.datasets.rows import demonstration_rows, preference_rows, prompt_rows
+from trueloop.datasets.rows import demonstration_rows, preference_rows, prompt_rows, unpaired_rows
 from trueloop.errors import ConfigurationError
 
 
@@ -29,8 +29,11 @@ class Method:
 METHODS = {
     "constitutional": Method("trueloop.trainers.constitutional", preference_rows),
     "dpo": Method("trueloop.trainers.dpo", preference_rows),
+    "kto": Method("trueloop.trainers.kto", unpaired_rows),
     "lamarckian": Method("trueloop.trainers.lamarckian", chain_rows),
+    "mpo_multiloss": Method("trueloop.trainers.mpo_multiloss", preference_rows),
     "rejection_sampling": Method("trueloop.trainers.rejection_sampling", prompt_rows),
+    "reward": Method("trueloop.trainers.reward", preference_rows),
     "sft": Method("trueloop.trainers.sft", demonstration_rows),
 }
 
