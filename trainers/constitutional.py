@@ -102,7 +102,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
         pairs, more = making.preferences(judge, agreement, model)
         second = run_stage(
             dpo, config, work / "dpo", pairs, progress,
-            model_dir=model, output_dir=config.output_dir, learning_rate=config.dpo_learning_rate, beta=config.beta,
+            model_dir=model, output_dir=config.output_dir, learning_rate=config.dpo_learning_rate, beta=config.beta, confidence="conservative",
         )  # fmt: skip
     metrics = staged_metrics({"sft": first, "dpo": second}) | counts | more | _told(agreement)
     return replace(second, metrics=metrics, tokens=first.tokens + second.tokens, seconds=time.monotonic() - started)
