@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 
+from trueloop.trainers.generate import generate
+from trueloop.trainers.loaded_model import LoadedModel
+
 from trueloop.datasets.pairs_dataset import PairsDataset
 from trueloop.demo import base_checkpoint, billing
 from trueloop.demo.billing_checks import DIMENSIONS, check
 from trueloop.events import DimensionOutcome, Message, PairSource, PreferencePair, Role, Split, derive_id, prompt_hash, unit_interval
-from trueloop.trainers.generate import generate
-from trueloop.trainers.loaded_model import LoadedModel
 
 PROMPTS, SAMPLES, PAIRS_PER_PROMPT, HELD_OUT = 500, 4, 3, 300
 NEW_TOKENS = 64
@@ -81,9 +82,7 @@ def _net(one: Mapping[str, float], other: Mapping[str, float]) -> int:
     return sum((one[name] > other[name]) - (one[name] < other[name]) for name in DIMENSIONS)
 
 
-def _pair(
-    prompt: Prompt, texts: tuple[str, str], scored: Mapping[str, Mapping[str, float]], *, reviewer: int, noise: float, seed: int
-) -> PreferencePair:
+def _pair(prompt: Prompt, texts: tuple[str, str], scored: Mapping[str, Mapping[str, float]], *, reviewer: int, noise: float, seed: int) -> PreferencePair:
     chosen, rejected = texts if _net(scored[texts[0]], scored[texts[1]]) > 0 else texts[::-1]
     identity = derive_id("pair", str(seed), prompt_hash(prompt.events), chosen, rejected)
     outcomes = {name: int((scored[chosen][name] > scored[rejected][name]) - (scored[chosen][name] < scored[rejected][name])) for name in DIMENSIONS}

@@ -50,9 +50,7 @@ def main(method: str, noise: float, seed: int, directory: Path) -> dict[str, Any
     return found | _figures(after, before) | {"cpu_s": spent, "reward_cpu_s": reward_cpu, "metrics": report.metrics}
 
 
-def _train(
-    recipe: Recipe, dataset: PairsDataset, base: Path, directory: Path, *, seed: int, run: str, uris: dict[str, str] | None = None
-) -> tuple[float, Any]:
+def _train(recipe: Recipe, dataset: PairsDataset, base: Path, directory: Path, *, seed: int, run: str, uris: dict[str, str] | None = None) -> tuple[float, Any]:
     method = find_method(recipe.method)
     place = directory / "runs" / run
     (place / "out").mkdir(parents=True, exist_ok=True)
