@@ -457,6 +457,33 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
                 "sum_products": 290.0,
             }
         ],
+        "evaluators": [
+            {
+                "dimension": "tone",
+                "evaluator": "judge:panel",
+                "version": "fingerprint",
+                "n_asked": 400,
+                "n_missing": 3,
+                **{f"human_{name}{bound}": value for name in ("agreement", "ac2") for bound, value in _BOUNDS.items()},
+                "human_agreement_n": 120,
+                "human_bias": -0.125,
+                "human_undefined": "NO_VARIATION",
+            },
+            {"dimension": "tone", "evaluator": "check:billing-support", "n_asked": 0},
+        ],
+        "diagnostics": [
+            {
+                "kind": ev.DiagnosticKind.APOLOGY,
+                "n": 400,
+                "candidate": 0.5,
+                "baseline": 0.25,
+                "difference": 0.25,
+                "difference_low": 0.125,
+                "difference_high": 0.375,
+            },
+            {"kind": ev.DiagnosticKind.WORDS, "n": 1, "candidate": 31.0, "baseline": 42.0, "difference": -11.0},
+        ],
+        "warnings": [ev.EvaluationWarning.MORE_APOLOGIES],
         "seconds": 12.5,
         "error": "checkpoint lacks a tokenizer",
     },
@@ -470,6 +497,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
             {
                 "dimension": "tone",
                 "slice": "all",
+                "evaluator": "judge:panel",
                 "verdict": ev.Verdict.INCONCLUSIVE,
                 "reasons": [ev.GateReason.FLOOR_UNCERTAIN],
                 "n": 400,
@@ -493,6 +521,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
             {
                 "dimension": "accuracy",
                 "slice": "locale=de",
+                "evaluator": "check:billing-support",
                 "verdict": ev.Verdict.INCONCLUSIVE,
                 "reasons": [ev.GateReason.NO_EVIDENCE, ev.GateReason.TOO_FEW_ITEMS],
                 "n": 0,

@@ -10,17 +10,16 @@ from trueloop.trainers import job_process
 from trueloop.trainers.job_events import Fault
 
 from trueloop.config import Settings
-from trueloop.events import TrainingRequest
 
 
 class TrainingProcess:
-    """A warm child process. `spawn` gives it an interpreter of its own, so that the parent stays without torch."""
+    """A warm child process on a device. `spawn` gives it an interpreter of its own, so that the parent stays without torch."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, device: str = "auto") -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         self._pipe: Connection = ours
-        self._process = context.Process(target=job_process.main, args=(theirs, settings), name="trueloop-training", daemon=True)
+        self._process = context.Process(target=job_process.main, args=(theirs, settings, device), name="trueloop-training", daemon=True)
         self._process.start()
         theirs.close()
         self._open = True
@@ -37,9 +36,14 @@ class TrainingProcess:
         """Whether it can take a job."""
         return self._open and self._process.is_alive()
 
-    def send(self, request: TrainingRequest) -> None:
+    def send(self, order: job_process.Order) -> None:
         """Give it a job. Raises OSError when it is dead."""
-        self._pipe.send(request)
+        self._pipe.send(order)
+
+    @property
+    def pipe(self) -> Connection:
+        """What becomes readable when it says something."""
+        return self._pipe
 
     def messages(self, timeout_s: float) -> Iterator[Any]:
         """Yield what it says: waits up to `timeout_s` for the first message, and not for others."""

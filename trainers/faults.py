@@ -1,13 +1,17 @@
 """What an exception may say outside the training process: our own words, never those of a library that may quote the dataset."""
 
+import errno
 import traceback
 from pathlib import Path
 
 from pydantic import ValidationError
+from trueloop.trainers.exchange import RemoteFault
 from trueloop.trainers.job_events import Fault
 
 import trueloop
 from trueloop.errors import TrueloopError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _OURS = (Path(__file__).parent, Path(trueloop.__file__).parent)
 
@@ -22,6 +26,11 @@ def describe(error: BaseException) -> Fault:
     if isinstance(error, ValidationError):
         faults = "; ".join(f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)[:5])
         return Fault(name, f"{error.title} is wrong: {faults}. Correct the policy's training.config")
+    if isinstance(error, RemoteFault):
+        return error.fault
+    # safetensors and torch tell of a full disk in an error of their own.
+    if (isinstance(error, OSError) and error.errno in _FULL) or "No space left on device" in str(error) or "File too large" in str(error):
+        return Fault("DiskFull", "no space was left where the job writes: free some under models_dir, then run `trueloop jobs retry`")
     if isinstance(error, TrueloopError):
         return Fault(name, str(error))
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,12 +1,14 @@
 """What a job works with: its request, the log, the model store, and a line to the parent process."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
-from trueloop.trainers.job_files import JobFiles
+from trueloop.trainers.job_files import AttemptFiles, JobFiles
 
+from trueloop.adapters.governance_store import GovernanceStore
 from trueloop.adapters.model_store import ModelStore
 from trueloop.adapters.topic_range import read_range
 from trueloop.codec import Codec
@@ -14,6 +16,7 @@ from trueloop.config import Settings
 from trueloop.datasets.pair_log import without
 from trueloop.datasets.pairs_dataset import PairSelection
 from trueloop.events import Event, PreferencePair, Split, TrainingRequest
+from trueloop.rubrics import Rubric
 from trueloop.topics import PREFERENCE_PAIRS
 
 
@@ -28,6 +31,12 @@ class JobContext:
     files: JobFiles
     send: Callable[[Event], None]
     alive: Callable[[], None]
+    attempt: int = 1
+
+    @property
+    def kept(self) -> AttemptFiles:
+        """What this attempt keeps."""
+        return self.files.attempt(self.request.job_id, self.attempt)
 
     @cached_property
     def _records(self) -> list[tuple[int, PreferencePair]]:
@@ -43,6 +52,15 @@ class JobContext:
     def dataset_log(self) -> list[PreferencePair]:
         """The records of that range that the dataset is made of: without those that were rolled back. Raises as `pair_log`."""
         return list(without(self._records, self.request.dataset_excluded))
+
+    @cached_property
+    def rubric(self) -> Rubric | None:
+        """The rubric of the request, None when it is not published. Raises UnavailableError."""
+        governance = GovernanceStore(self.settings.kafka, self.codec)
+        try:
+            return governance.fresh(time.monotonic()).rubric(self.request.rubric_id, self.request.rubric_version)
+        finally:
+            governance.close()
 
     def selection(self, split: Split) -> PairSelection:
         """Return which pairs of that split count for the request."""

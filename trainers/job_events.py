@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from trueloop.trainers.report import TrainingReport
+from trueloop.trainers.frame.training_report import TrainingReport
 
 from trueloop.adapters.model_store import StoredCheckpoint
 from trueloop.datasets.calibration import calibration_content_hash
-from trueloop.events import Evaluation, JobStatus, TrainingRequest, TrainingResult, derive_id
+from trueloop.events import Evaluation, JobOrder, JobStatus, TrainingRequest, TrainingResult, derive_id
 
 LONGEST_ERROR = 1000
+CANCELLED = "JobCancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +23,16 @@ class Fault:
     message: str
 
 
-def progress(request: TrainingRequest, step: int, total_steps: int, metrics: Mapping[str, float], seconds: float) -> TrainingResult:
+def progress(request: TrainingRequest, attempt: int, *, step: int, total_steps: int, metrics: Mapping[str, float], seconds: float) -> TrainingResult:
     """Return the event that says how far the job is; at step 0 that it STARTED."""
     status = JobStatus.PROGRESS if step else JobStatus.STARTED
-    return TrainingResult(**_common(request, status, step, seconds), total_steps=max(total_steps, step), metrics=_finite(metrics))
+    return TrainingResult(**_common(request, attempt, status, step, seconds), total_steps=max(total_steps, step), metrics=_finite(metrics))
 
 
-def succeeded(request: TrainingRequest, checkpoint: StoredCheckpoint, report: TrainingReport, step: int, seconds: float) -> TrainingResult:
+def succeeded(request: TrainingRequest, attempt: int, checkpoint: StoredCheckpoint, report: TrainingReport, *, step: int, seconds: float) -> TrainingResult:
     """Return the event that says what the job made."""
     return TrainingResult(
-        **_common(request, JobStatus.SUCCEEDED, step, seconds),
+        **_common(request, attempt, JobStatus.SUCCEEDED, step, seconds),
         total_steps=step,
         metrics=_finite(report.metrics),
         checkpoint=checkpoint.checkpoint,
@@ -39,15 +40,23 @@ def succeeded(request: TrainingRequest, checkpoint: StoredCheckpoint, report: Tr
         checkpoint_sha256=checkpoint.sha256,
         tokens=report.tokens,
         seed=report.seed,
+        stopped_by=report.stopped_by,
+        is_candidate=report.is_candidate,
         versions=report.versions,
     )
 
 
-def failed(request: TrainingRequest, fault: Fault, step: int, seconds: float) -> TrainingResult:
-    """Return the event that says why there is no checkpoint."""
+def failed(request: TrainingRequest, attempt: int, fault: Fault, step: int, seconds: float) -> TrainingResult:
+    """Return the event that says why there is no checkpoint: CANCELLED when a person wanted it so."""
+    status = JobStatus.CANCELLED if fault.error_class == CANCELLED else JobStatus.FAILED
     return TrainingResult(
-        **_common(request, JobStatus.FAILED, step, seconds), total_steps=step, error_class=fault.error_class, error=fault.message[:LONGEST_ERROR]
+        **_common(request, attempt, status, step, seconds), total_steps=step, error_class=fault.error_class, error=fault.message[:LONGEST_ERROR]
     )
+
+
+def cancelled(order: JobOrder) -> Fault:
+    """Return the fault of an attempt that a person ended. Their reason stays on their order: it is text of a person."""
+    return Fault(CANCELLED, f"cancelled by order {order.event_id} on job-orders, which says by whom and why; `trueloop jobs retry` begins another attempt")
 
 
 def evaluation_failed(request: TrainingRequest, result: TrainingResult, fault: Fault, seconds: float) -> Evaluation:
@@ -77,13 +86,14 @@ def evaluation_failed(request: TrainingRequest, result: TrainingResult, fault: F
     )
 
 
-def _common(request: TrainingRequest, status: JobStatus, step: int, seconds: float) -> dict[str, object]:
+def _common(request: TrainingRequest, attempt: int, status: JobStatus, step: int, seconds: float) -> dict[str, object]:
     return {
-        "event_id": derive_id("training-result", request.job_id, status.value, str(step)),
+        "event_id": derive_id("training-result", request.job_id, str(attempt), status.value, str(step)),
         "occurred_at": datetime.now(UTC),
         "application": request.application,
         "job_id": request.job_id,
         "status": status,
+        "attempt": attempt,
         "method": request.method,
         "step": step,
         "base_checkpoint": request.base_checkpoint,

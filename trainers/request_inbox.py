@@ -1,4 +1,4 @@
-"""The worker's membership in its consumer group: requests one at a time, and polls that keep it while a job runs."""
+"""The worker's membership in its consumer group: requests in order, and polls that keep it while jobs run."""
 
 import json
 import logging
@@ -31,6 +31,8 @@ class RequestInbox:
         self._name = physical_name(kafka, TRAINING_REQUESTS.name)
         self._waiting: deque[Message] = deque()
         self._held: set[tuple[str, int]] = set()
+        self._open: dict[tuple[str, int], dict[int, Message]] = {}
+        self._done: set[tuple[str, int, int]] = set()
         self._paused = False
         self.lags: dict[int, int] = {}
         self.divisions = 0
@@ -58,26 +60,50 @@ class RequestInbox:
             self._paused = False
         message = self._waiting.popleft() if self._waiting else self._poll(timeout_s)
         if message is not None:
-            self._consumer.pause(self._assignment())
-            self._paused = True
+            self._open.setdefault(_place(message), {})[int(message.offset() or 0)] = message
         return message
 
+    def put_back(self, message: Message) -> None:
+        """Give a request back, to be the next again: it cannot be begun yet."""
+        self._open.get(_place(message), {}).pop(int(message.offset() or 0), None)
+        if self.holds(message):
+            self._waiting.appendleft(message)
+
     def keep_membership(self) -> None:
-        """Poll without taking anything, so that a long job does not look like a dead worker."""
+        """Poll without taking anything, so that long jobs do not look like a dead worker."""
+        if not self._paused:
+            self._consumer.pause(self._assignment())
+            self._paused = True
         message = self._poll(0.0)
         if message is not None:  # fetched before the pause, or of a partition that was just assigned
             self._waiting.append(message)
 
     def holds(self, message: Message) -> bool:
         """Return whether the message's partition is still this worker's."""
-        return (str(message.topic()), int(message.partition() or 0)) in self._held
+        return _place(message) in self._held
 
-    def commit(self, message: Message) -> None:
-        """Mark a request as done. A failure is logged: the request will come again, and then its outcome is sent again."""
+    def done(self, message: Message) -> None:
+        """Mark a request as done. Offsets say 'all before this one', so it is committed when those before it are done as well.
+
+        A failure to commit is logged: the request will come again, and will be found answered.
+        """
+        place = _place(message)
+        if not self.holds(message):
+            return
+        self._done.add((*place, int(message.offset() or 0)))
+        waiting = self._open.get(place, {})
+        last = None
+        for offset in sorted(waiting):
+            if (*place, offset) not in self._done:
+                break
+            self._done.discard((*place, offset))
+            last = waiting.pop(offset)
+        if last is None:
+            return
         try:
-            self._consumer.commit(message=message, asynchronous=False)
+            self._consumer.commit(message=last, asynchronous=False)
         except KafkaException as error:
-            _log.warning("offset %s of %r was not committed: %s", message.offset(), message.topic(), error.args[0].str())
+            _log.warning("offset %s of %r was not committed: %s", last.offset(), last.topic(), error.args[0].str())
 
     def close(self) -> None:
         """Leave the group without committing anything."""
@@ -114,5 +140,11 @@ class RequestInbox:
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = {(partition.topic, partition.partition) for partition in partitions}
         self._held -= gone
+        self._done = {done for done in self._done if done[:2] not in gone}
+        self._open = {place: messages for place, messages in self._open.items() if place not in gone}
         self._waiting = deque(message for message in self._waiting if (message.topic(), message.partition()) not in gone)
         consumer.incremental_unassign(partitions)
+
+
+def _place(message: Message) -> tuple[str, int]:
+    return str(message.topic()), int(message.partition() or 0)

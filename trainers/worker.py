@@ -1,113 +1,69 @@
-"""The trainer worker: takes `training-requests`, has them run in a warm child process, and publishes what becomes of them.
+"""The trainer worker: takes `training-requests` in their order, has them run on its devices, and publishes what becomes of them.
 
 This process stays light, so that it keeps its place in the consumer group and outlives whatever a job does. An offset is committed when the
-last event of the job is delivered; a request that comes again is answered from what its job left in the model store.
+last event of its job, and of those before it, is delivered; a request that comes again is looked up in the log (see `job_book`) and in what its
+attempt kept in the model store (see `job_files`).
 
-    python -m trueloop.trainers.worker
+    python -m trueloop.trainers.worker --device cuda:0 --device cuda:1
 """
 
 import argparse
 import asyncio
 import importlib.util
 import logging
+import multiprocessing.connection
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from confluent_kafka import Message
-from trueloop.trainers import job_events
-from trueloop.trainers.child import TrainingProcess
-from trueloop.trainers.job_events import Fault
+from pydantic import ValidationError
+from trueloop.trainers.job_book import JobBook
 from trueloop.trainers.job_files import JobFiles
-from trueloop.trainers.job_process import JobDone, JobPostponed, Warm
 from trueloop.trainers.request_inbox import GROUP, RequestInbox
+from trueloop.trainers.slot import Limits, Slot, Surroundings
 
 from trueloop.adapters.dead_letters import DeadLetter, history
 from trueloop.adapters.delivery import Delivery, Outgoing
-from trueloop.adapters.kafka import Publisher, physical_name
+from trueloop.adapters.kafka import Publisher, physical_name, read_events
 from trueloop.adapters.metrics.endpoint import serving
 from trueloop.adapters.metrics.record_metrics import RecordMetrics
 from trueloop.adapters.metrics.standing import Lag, Standing
 from trueloop.adapters.registry import connect
-from trueloop.config import Settings, load_settings
-from trueloop.errors import ConfigurationError, DecodeError, TrainingError, TrueloopError, UnavailableError
-from trueloop.events import Evaluation, Event, JobStatus, TrainingRequest, TrainingResult
+from trueloop.config import Settings, TrainerSettings, load_settings
+from trueloop.errors import ConfigurationError, DecodeError
+from trueloop.events import Evaluation, Event, JobStatus, TrainingRequest
 from trueloop.readiness import announce_ready
 from trueloop.rejection import RejectReason
-from trueloop.topics import TRAINING_REQUESTS
+from trueloop.topics import EVALUATIONS, TRAINING_REQUESTS
 
 NAME = "trainer"
 IDLE_POLL_S = 0.2
-RESPAWN_INTERVAL_S = 5.0
-"""Least time between two starts of an idle child, so that one that cannot start does not take the machine."""
-WARM_UP_AFTER_S = 3.0
-"""How long the first child waits for a request: its imports take all of a small machine, and the workers that start beside it need that too."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """When a job is given up.
-
-    `silence_timeout_s`: seconds without a step, an evaluated chunk or an event. `max_attempts`: times that the whole worker died in it.
-    """
-
-    silence_timeout_s: float = 1800.0
-    max_attempts: int = 3
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far the job in hand is, as its events tell."""
-
-    step: int = 0
-    result: TrainingResult | None = None
-    evaluated: bool = False
-
-    @property
-    def outcome(self) -> str:
-        if self.result is None or self.result.status is not JobStatus.SUCCEEDED:
-            return "failed"
-        return "succeeded" if self.evaluated else "not_evaluated"
-
-    def note(self, event: Event) -> None:
-        if isinstance(event, TrainingResult):
-            self.step = max(self.step, event.step)
-            if event.status in (JobStatus.SUCCEEDED, JobStatus.FAILED):
-                self.result = event
-        elif isinstance(event, Evaluation):
-            self.evaluated = True
-
-
-class _Ended(NamedTuple):
-    """What became of a request whose final events are out."""
-
-    outcome: str
-    refused: RejectReason | None = None
 
 
 class Worker(Standing):
     """One trainer worker. `run` returns when `stop` was called, which a signal handler may do."""
 
-    def __init__(self, settings: Settings, options: WorkerOptions | None = None) -> None:
+    def __init__(self, settings: Settings, limits: Limits | None = None) -> None:
         self._settings = settings
-        self._options = options or WorkerOptions()
         self._codec = connect(settings.registry)
         self._publisher = Publisher(settings.kafka, self._codec)
         self._files = JobFiles(settings.models)
+        self._book = JobBook(settings.kafka, self._codec)
         self._stopping = threading.Event()
-        self.metrics = RecordMetrics()
+        around = Surroundings(settings, limits or Limits(), self._files, self._book, self._publish, self._stopping.wait)
+        self._slots = [Slot(device, around) for device in dict.fromkeys(settings.trainer.devices)]
+        self._in_hand: dict[str, tuple[Message, float]] = {}
         self._inbox: RequestInbox | None = None
-        self._child: TrainingProcess | None = None
-        self._child_started = time.monotonic() - RESPAWN_INTERVAL_S + WARM_UP_AFTER_S
+        self.metrics = RecordMetrics()
 
     def stop(self) -> None:
-        """Ask `run` to return soon: the job in hand is called off and its request stays uncommitted."""
+        """Ask `run` to return soon: the jobs in hand are called off and their requests stay uncommitted."""
         self._stopping.set()
 
     def lags(self) -> list[Lag]:
@@ -127,120 +83,89 @@ class Worker(Standing):
         inbox = self._inbox = RequestInbox(self._settings.kafka, announce_ready)
         try:
             while not self._stopping.is_set():
-                self._keep_warm()
-                message = inbox.next(IDLE_POLL_S)
-                if message is not None:
-                    begun = time.monotonic()
-                    ended = self._handle(inbox, message)
-                    if ended is not None:
-                        inbox.commit(message)
-                        self._count(message, ended, time.monotonic() - begun)
+                self._turn(inbox)
         finally:
-            if self._child is not None:
-                self._child.kill()
+            for slot in self._slots:
+                slot.close()
             inbox.close()
+            self._book.close()
 
-    def _keep_warm(self) -> None:
-        if self._child is not None and self._child.is_alive:
-            for message in self._child.messages(0.0):
-                if isinstance(message, Warm):
-                    _log.info("training process %s is warm after %.1f s", self._child.pid, message.seconds)
-        elif time.monotonic() - self._child_started >= RESPAWN_INTERVAL_S:
-            self._spawn()
+    def _turn(self, inbox: RequestInbox) -> None:
+        free = [slot for slot in self._slots if slot.attempt is None]
+        for slot in free:
+            slot.keep_warm()
+        if not free:
+            inbox.keep_membership()
+        elif (message := inbox.next(0.0 if self._in_hand else IDLE_POLL_S)) is not None:
+            self._take(inbox, free[0], message)
+        if self._in_hand:
+            self._book.glance()
+            for slot in self._slots:
+                self._look(inbox, slot)
+            multiprocessing.connection.wait([slot.pipe for slot in self._slots if slot.attempt is not None and slot.pipe is not None], IDLE_POLL_S)
 
-    def _spawn(self) -> TrainingProcess:
-        if self._child is not None:
-            self._child.kill()
-        self._child = TrainingProcess(self._settings)
-        self._child_started = time.monotonic()
-        return self._child
-
-    def _count(self, message: Message, ended: _Ended, seconds: float) -> None:
-        self.metrics.batch(
-            processor=NAME,
-            topic=TRAINING_REQUESTS.name,
-            records=1,
-            seconds=seconds,
-            oldest_ms=message.timestamp()[1],
-            outcomes={ended.outcome: 1},
-            rejected={ended.refused.value: 1} if ended.refused else {},
-        )
-
-    def _handle(self, inbox: RequestInbox, message: Message) -> _Ended | None:
-        """Return what became of the request, None when it does not have its final events, so that its offset must not be committed."""
+    def _take(self, inbox: RequestInbox, slot: Slot, message: Message) -> None:
+        """Begin the newest attempt at a request's job that was ordered, unless it was made."""
+        begun = time.monotonic()
         try:
             request = self._codec.decode(TRAINING_REQUESTS, message.value())
         except DecodeError as error:
             self._dead_letter(message, error)
-            return _Ended("rejected", error.reason)
+            self._done(inbox, message, begun, "rejected", error.reason)
+            return
         if not isinstance(request, TrainingRequest):
             raise TypeError(f"the codec gave {type(request).__name__}; expected TrainingRequest")
-        attempts = self._files.attempts(request.job_id)
-        if attempts >= self._options.max_attempts:
-            fault = Fault("WorkerDied", f"the worker died {attempts} times in this job; look at its memory limit, then request the job with another config")
-            self._publisher.publish([job_events.failed(request, fault, 0, 0.0)])
-            self._files.end(request.job_id)
-            return _Ended("failed")
-        self._files.begin(request.job_id)
-        try:
-            ended = self._execute(inbox, message, request)
-        except TrueloopError:
-            self._files.call_off(request.job_id)
-            raise
-        if ended is not None:
-            self._files.end(request.job_id)
-        else:
-            self._files.call_off(request.job_id)
-        return ended
+        if any(other.attempt is not None and other.attempt.request.job_id == request.job_id for other in self._slots):
+            inbox.put_back(message)  # the same job is in hand: what this request is to begin shows when that has ended
+            return
+        self._book.catch_up()
+        number = self._book.attempt(request.job_id)
+        if self._is_answered(request, number):
+            self._done(inbox, message, begun, "answered")
+            return
+        slot.begin(request, number)
+        self._in_hand[slot.device] = message, begun
 
-    def _execute(self, inbox: RequestInbox, message: Message, request: TrainingRequest) -> _Ended | None:
-        child = self._child if self._child is not None and self._child.is_alive else self._spawn()
-        started = last_sign = time.monotonic()
-        progress = _Progress()
-        try:
-            child.send(request)
-        except OSError:
-            child = self._spawn()
-            child.send(request)
-        while not self._stopping.is_set() and inbox.holds(message):
-            inbox.keep_membership()
-            for said in child.messages(IDLE_POLL_S):
-                last_sign = time.monotonic()
-                if isinstance(said, Event):
-                    self._publisher.publish([said])
-                    progress.note(said)
-                elif isinstance(said, JobDone):
-                    return _Ended(progress.outcome)
-                elif isinstance(said, JobPostponed):
-                    raise UnavailableError(said.message)
-            fault = self._fault(child, time.monotonic() - last_sign)
-            if fault is not None:
-                return self._give_up(request, progress, fault, time.monotonic() - started)
-        # Called off: the child must not go on with a job that another worker, or the next run of this one, begins again.
-        child.kill()
-        return None
+    def _is_answered(self, request: TrainingRequest, number: int) -> bool:
+        """Return whether the log holds everything that an attempt has to say. Then nothing is said again."""
+        result = self._book.result(request.job_id, number)
+        if result is None or result.status is not JobStatus.SUCCEEDED:
+            return result is not None
+        for event in read_events(self._settings.kafka, self._codec, EVALUATIONS):
+            if isinstance(event, Evaluation) and event.candidate == result.checkpoint and event.occurred_at >= result.occurred_at:
+                return True
+        # The evaluation goes on from the result in the log, where the attempt's own files are gone or another machine's.
+        self._files.attempt(request.job_id, number).settle("result", result.model_dump_json())
+        return False
 
-    def _fault(self, child: TrainingProcess, silent_s: float) -> Fault | None:
-        if not child.is_alive:
-            # A signal to the whole group may reach the child first: then the worker is stopping, and the job did not fail.
-            if self._stopping.wait(0.3):
-                return None
-            if not child.is_warm:
-                raise TrainingError(f"before it took any job, {child.how_it_ended().message}. Are the packages of trueloop[train] installed as locked?")
-            return child.how_it_ended()
-        if child.is_warm and silent_s > self._options.silence_timeout_s:
-            child.kill()
-            return Fault("TrainingProcessHung", f"the training process gave no sign of life for {silent_s:.0f} s and was killed; see its log")
-        return None
+    def _look(self, inbox: RequestInbox, slot: Slot) -> None:
+        if slot.attempt is None:
+            return
+        message, begun = self._in_hand[slot.device]
+        if not inbox.holds(message):
+            slot.call_off()
+            del self._in_hand[slot.device]
+            return
+        outcome = slot.look()
+        if outcome is not None:
+            del self._in_hand[slot.device]
+            self._done(inbox, message, begun, outcome)
+            self._files.prune(self._settings.trainer.keep_jobs)
 
-    def _give_up(self, request: TrainingRequest, progress: _Progress, fault: Fault, seconds: float) -> _Ended:
-        _log.warning("job %s: %s", request.job_id, fault.error_class)
-        if progress.result is None:
-            self._publisher.publish([job_events.failed(request, fault, progress.step, seconds)])
-        elif progress.result.status is JobStatus.SUCCEEDED and not progress.evaluated:
-            self._publisher.publish([job_events.evaluation_failed(request, progress.result, fault, seconds)])
-        self._spawn()
-        return _Ended(progress.outcome)
+    def _publish(self, event: Event) -> None:
+        self._publisher.publish([event])
+
+    def _done(self, inbox: RequestInbox, message: Message, begun: float, outcome: str, refused: RejectReason | None = None) -> None:
+        inbox.done(message)
+        self.metrics.batch(
+            processor=NAME,
+            topic=TRAINING_REQUESTS.name,
+            records=1,
+            seconds=time.monotonic() - begun,
+            oldest_ms=message.timestamp()[1],
+            outcomes={outcome: 1},
+            rejected={refused.value: 1} if refused else {},
+        )
 
     def _dead_letter(self, message: Message, error: DecodeError) -> None:
         past = history(_headers(message))
@@ -271,7 +196,7 @@ def _bytes(data: str | bytes | None) -> bytes | None:
     return data.encode() if isinstance(data, str) else data
 
 
-def run(settings: Settings, options: WorkerOptions | None = None) -> None:
+def run(settings: Settings, limits: Limits | None = None) -> None:
     """Serve training requests until SIGTERM or SIGINT.
 
     Raises:
@@ -282,20 +207,34 @@ def run(settings: Settings, options: WorkerOptions | None = None) -> None:
     missing = [name for name in ("torch", "transformers", "trl") if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigurationError(f"the trainer lacks {', '.join(missing)}; expected the training packages: install trueloop[train]")
-    worker = Worker(settings, options)
+    worker = Worker(settings, limits)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     with serving(settings, NAME, worker.metrics, worker):
         worker.run()
 
 
+def on_devices(settings: Settings, devices: Sequence[str]) -> Settings:
+    """Return settings for a worker on these devices; the settings' own when none is named. Raises ConfigurationError on a name that is none."""
+    if not devices:
+        return settings
+    try:
+        trainer = TrainerSettings.model_validate(settings.trainer.model_dump() | {"devices": tuple(devices)})
+    except ValidationError:
+        raise ConfigurationError(f"given device {', '.join(devices)}; expected 'auto', 'cpu' or 'cuda:N'") from None
+    return settings.model_copy(update={"trainer": trainer})
+
+
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="Trueloop trainer worker")
-    parser.add_argument("--silence-timeout-s", type=float, default=WorkerOptions().silence_timeout_s, help="seconds after which a silent job is given up")
+    parser.add_argument("--silence-timeout-s", type=float, default=Limits().silence_timeout_s, help="seconds after which a silent job is given up")
+    parser.add_argument("--max-beginnings", type=int, default=Limits().max_beginnings, help="times that a job is begun whose process dies in it")
+    parser.add_argument("--device", action="append", default=[], help="'cpu', 'cuda:0', ...; may be repeated, for a job on each at once")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    run(load_settings(), WorkerOptions(silence_timeout_s=arguments.silence_timeout_s))
+    limits = Limits(silence_timeout_s=arguments.silence_timeout_s, max_beginnings=arguments.max_beginnings)
+    run(on_devices(load_settings(), arguments.device), limits)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,13 @@ from trueloop.estimates import Undefined
 from trueloop.events import DriftState, ReviewerReason, ReviewerStatus
 from trueloop.reviewers import (
     Admission,
+    Assignment,
     DailyEvidence,
     Evidence,
+    KnownItem,
     Retirement,
     SharedErrors,
+    assign_gold,
     consequence,
     dawid_skene,
     gold_accuracy,
@@ -449,6 +452,23 @@ def test_a_reviewer_who_became_careless_is_seen_and_one_who_always_was_is_not():
     for loss in every:
         stepwise = update(stepwise, loss, None, contract)
     assert reviewer_drift(every, contract) == stepwise
+
+
+def test_gold_is_assigned_by_what_onboarding_says():
+    items = {f"o{n}": KnownItem(onboarding=True) for n in range(3)} | {"worn": KnownItem(retired=True), "a": KnownItem(exposures=1), "b": KnownItem()}
+    policy, seen = Reviewers(gold_share=0.25), []
+    for number in range(3):
+        why, item = assign_gold("new", Admission.PENDING, items, policy, given=number, seen=seen, salt="s")
+        assert why is Assignment.ONBOARDING
+        seen.append(item)
+    assert sorted(seen) == ["o0", "o1", "o2"]
+    assert assign_gold("new", Admission.PENDING, items, policy, given=3, seen=seen, salt="s") == (Assignment.NONE_LEFT, None)
+    assert assign_gold("new", Admission.FAILED, items, policy, given=3, seen=(), salt="s") == (Assignment.NOT_ADMITTED, None)
+    passed = [assign_gold("old", Admission.PASSED, items, policy, given=number, seen=(), salt="s") for number in range(2000)]
+    assert set(passed) == {(Assignment.DUE, "b"), (Assignment.NOT_DUE, None)}
+    assert sum(why is Assignment.DUE for why, _ in passed) == pytest.approx(500, abs=80)
+    later = [assign_gold("old", Admission.PASSED, items, policy, given=number, seen=("a", "b"), salt="s") for number in range(40)]
+    assert set(later) == {(Assignment.NONE_LEFT, None), (Assignment.NOT_DUE, None)}
 
 
 def test_shared_errors_find_two_accounts_of_one_person():

@@ -33,14 +33,14 @@ class Trainer:
 
 
 def read(text: str) -> Any:
-    return read_config(Trainer, text, model_dir=Path("m"), dataset_file=Path("d"), output_dir=Path("o"))
+    return read_config(Trainer, text, {"model_dir": Path("m"), "dataset_file": Path("d"), "output_dir": Path("o")})
 
 
 def test_a_config_is_completed_with_the_places() -> None:
     assert read('{"beta": 0.5}') == Config(model_dir=Path("m"), dataset_file=Path("d"), output_dir=Path("o"), beta=0.5)
 
 
-@pytest.mark.parametrize("key", ["model_dir", "dataset_file", "output_dir"])
+@pytest.mark.parametrize("key", ["model_dir", "models_dir", "dataset_file", "output_dir", "state_dir", "judges", "rubric"])
 def test_an_event_cannot_choose_the_places(key: str) -> None:
     with pytest.raises(ConfigurationError, match=key):
         read(json.dumps({key: "/etc"}))
@@ -53,8 +53,8 @@ def test_a_config_that_is_no_object_is_refused(text: str) -> None:
 
 
 def test_an_unknown_method_names_the_known() -> None:
-    with pytest.raises(ConfigurationError, match=r"'ppo'.*dpo, sft"):
-        find_method("ppo")
+    with pytest.raises(ConfigurationError, match=r"'no-such-method'.*dpo, grpo"):
+        find_method("no-such-method")
 
 
 def fault_of(action: Any) -> Any:
@@ -80,24 +80,28 @@ def test_our_own_words_are_told_and_those_of_libraries_are_not() -> None:
 
 
 def test_beginnings_are_counted_until_the_job_ends_or_is_called_off(tmp_path: Path) -> None:
-    files = JobFiles(tmp_path)
-    files.begin("../job")
-    files.begin("../job")
-    assert files.attempts("../job") == 2
-    files.call_off("../job")
-    assert JobFiles(tmp_path).attempts("../job") == 1
-    files.end("../job")
-    assert files.attempts("../job") == 0
+    attempt = JobFiles(tmp_path).attempt("../job", 1)
+    attempt.begin()
+    attempt.begin()
+    assert attempt.beginnings() == 2
+    attempt.call_off()
+    assert JobFiles(tmp_path).attempt("../job", 1).beginnings() == 1
+    assert JobFiles(tmp_path).attempt("../job", 2).beginnings() == 0
+    attempt.end()
+    assert attempt.beginnings() == 0
     assert {path.name for path in tmp_path.iterdir()} == {"jobs"}
 
 
 def test_a_kept_event_comes_back_word_for_word(tmp_path: Path) -> None:
     files = JobFiles(tmp_path)
-    assert files.record("job", "result") is None
-    files.keep("job", "result", '{"a": 1}')
-    assert files.record("job", "result") == '{"a": 1}'
-    assert files.record("job", "evaluation") is None
-    assert files.record("another", "result") is None
+    attempt = files.attempt("job", 1)
+    assert attempt.record("result") is None
+    assert attempt.settle("result", '{"a": 1}') == '{"a": 1}'
+    assert attempt.settle("result", '{"a": 2}') == '{"a": 1}', "who comes second gets the words of the first"
+    assert attempt.record("result") == '{"a": 1}'
+    assert attempt.record("evaluation") is None
+    assert files.attempt("job", 2).record("result") is None
+    assert files.attempt("another", 1).record("result") is None
 
 
 def test_a_working_directory_is_empty_and_goes_away_whatever_happens(tmp_path: Path) -> None:

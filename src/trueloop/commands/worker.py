@@ -28,10 +28,12 @@ ALONE = {"sink": "every topic -> ClickHouse", "trainer": "training-requests -> c
 
 def worker(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Workers to run, or 'all' for the stream workers.")] = None,
+    *,
     list_only: bool = typer.Option(False, "--list", help="List the workers and leave."),
     instance: str = typer.Option(
         None, help="Name of this process among those that run the same workers, stable over restarts, such as a pod's ordinal: it resumes at once."
     ),
+    device: Annotated[list[str] | None, typer.Option(help="Of the trainer: 'cpu', 'cuda:0', ...; may be repeated, for a job on each at once.")] = None,
     accept_loss: bool = typer.Option(
         False, "--accept-loss", help="Do not run: have the workers' state rebuilt, at their next start, from what their topics still hold."
     ),
@@ -64,7 +66,7 @@ def worker(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    raise typer.Exit(_run(chosen, instance))
+    raise typer.Exit(_run(chosen, instance, device or []))
 
 
 def _list(as_json: bool) -> None:
@@ -99,7 +101,7 @@ def _chosen(names: list[str]) -> list[str]:
     return chosen
 
 
-def _run(names: list[str], instance: str | None) -> int:
+def _run(names: list[str], instance: str | None, devices: list[str]) -> int:
     from trueloop.config import load_settings
 
     settings = load_settings()
@@ -112,7 +114,7 @@ def _run(names: list[str], instance: str | None) -> int:
         if names == ["trainer"]:
             from trueloop.trainers import worker as trainer
 
-            trainer.run(settings)
+            trainer.run(trainer.on_devices(settings, devices))
             return 0
         from trueloop.streams import worker as streams
 

@@ -106,9 +106,13 @@ def _note(state: TriggerState, event: Event, context: Context) -> TriggerState:
             update["release"] = Checkpoint(id=event.candidate, uri=event.candidate_uri)
         if not REGRESSED & set(event.reasons):
             update["candidate"] = Checkpoint(id=event.candidate, uri=event.candidate_uri)
-    elif isinstance(event, TrainingResult) and event.job_id == state.running and event.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+    elif isinstance(event, TrainingResult) and event.job_id == state.running and _ends_without_gate(event):
         update["running"] = None
     return state.model_copy(update=update) if update else state
+
+
+def _ends_without_gate(result: TrainingResult) -> bool:
+    return result.status in (JobStatus.FAILED, JobStatus.CANCELLED) or (result.status is JobStatus.SUCCEEDED and not result.is_candidate)
 
 
 def _alarms(state: TriggerState, signal: DriftSignal, context: Context) -> dict[str, Alarm]:
@@ -160,7 +164,9 @@ def _request(state: TriggerState, dataset: DatasetVersion, release: Checkpoint, 
     training = governed.policy.training
     base = state.candidate if training.start_from == "candidate" and state.candidate is not None else release
     config = canonical_json(training.config)
-    job_id = job_id_of(training.method, base.id, dataset.name, dataset.version, dataset.content_hash, config)
+    job_id = job_id_of(
+        training.method, base.id, config, dataset=dataset.name, dataset_version=dataset.version, dataset_hash=dataset.content_hash
+    )  # fmt: skip
     return TrainingRequest(
         event_id=derive_id("training-request", job_id),
         occurred_at=at,

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from trueloop.rubrics.gate_policy import Gate
 from trueloop.rubrics.rubric import Name
 from trueloop.rubrics.sampling_policy import Sampling
 from trueloop.rubrics.section import Section, Share
@@ -214,51 +215,6 @@ class Training(Section):
     config: dict[str, Any] = Field(default_factory=dict, description="Settings of the trainer; it checks them itself.")
 
 
-class Decoding(Section):
-    """How candidate and baseline answer: fixed here beforehand, the same for both. Temperature 0 is greedy."""
-
-    max_new_tokens: int = Field(default=64, ge=1, le=8192)
-    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
-    seed: int = Field(default=0, ge=0)
-
-
-class DimensionGate(Section):
-    """What a dimension is scored by, how much it may lose against the baseline, or whether it has to gain.
-
-    On a dimension of safety nothing softens a block: it needs no correction for the number of other tests, and `max_failures` counts.
-    """
-
-    dimension: Name
-    evaluator: str = Field(pattern=r"^(check:[A-Za-z0-9._-]+|preference-accuracy)$", description="'check:NAME' or 'preference-accuracy'.")
-    max_regression: Share = 0.02
-    require: Literal["non-inferior", "superior"] = Field(default="non-inferior", description="'superior': better than the baseline over all items.")
-    safety: bool = False
-    max_failures: int | None = Field(default=None, ge=0, description="Failed items, over all and in each slice, above which a candidate is blocked.")
-
-
-class Gate(Section):
-    """A candidate passes when every dimension clears its floor and its largest regression.
-
-    The chance that one which does not meet them passes is at most 1 - `confidence`: for all looks at the same calibration items together, or for
-    each look.
-    """
-
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
-    error_over: Literal["family", "look"] = "family"
-    renewed_share: float = Field(default=0.5, gt=0, le=1, description="Share of new items from which a calibration set counts as another: looks start anew.")
-    rollback_on_alarm: bool = Field(default=False, description="Whether a drift alarm on the quality of a checkpoint that a gate released takes it back.")
-    min_items: int = Field(default=100, ge=1, description="With fewer paired items the gate is INCONCLUSIVE.")
-    max_items: int = Field(default=2000, ge=1, description="Size at which the calibration set is cut, oldest items first.")
-    dimensions: tuple[DimensionGate, ...] = Field(min_length=1)
-    slices: tuple[str, ...] = Field(default=(), description="Slices that are gated apart, beside 'all'.")
-    decoding: Decoding = Decoding()
-
-    @property
-    def error(self) -> float:
-        """The chance that is allowed for passing what does not meet the policy, (0, 0.5)."""
-        return round(1.0 - self.confidence, 12)
-
-
 class Policy(Section):
     """A version of a policy."""
 
@@ -280,11 +236,4 @@ class Policy(Section):
         missing = [name for name in self.estimates.slices if name not in self.drift.slices]
         if self.estimates.judge and missing:
             raise ValueError(f"estimates.slices names {missing}, which drift.slices lacks: a judge's scores are summed by those; add them there")
-        return self
-
-    @model_validator(mode="after")
-    def _gated_once(self) -> "Policy":
-        names = [gate.dimension for gate in self.gate.dimensions]
-        if len(set(names)) != len(names):
-            raise ValueError(f"gate.dimensions names a dimension twice: {names}")
         return self
