@@ -60,6 +60,7 @@ COMMANDS: dict[str, _Entry] = {
     "gate": _Entry(_GOVERN, "trueloop.commands.gates:app", "Check a candidate, or show what a policy's gate lets pass."),
     "judge": _Entry(_GOVERN, "trueloop.commands.judges:app", "List the models that judge, and see whether one answers."),
     "model": _Entry(_GOVERN, "trueloop.commands.models:app", "Register a model with the loop."),
+    "dataset": _Entry(_GOVERN, "trueloop.commands.datasets:app", "List, show, compare, freeze, export and roll back datasets."),
     "release": _Entry(_GOVERN, "trueloop.commands.releases:app", "List releases, or say which checkpoint serves."),
     "emit": _Entry(_SEND, "trueloop.commands.emit:app", "Send traces, labels or appeals from a JSON-lines file."),
     "replay": _Entry(_SEND, "trueloop.commands.replay:replay", "Send a public data set through the loop, with its human labels."),
