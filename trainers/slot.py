@@ -78,6 +78,8 @@ class Attempt:
             self.step = max(self.step, event.step)
             if event.status.is_final:
                 self.result = event
+                # A reward model is evaluated by nobody, so there is nothing that its attempt still owes.
+                self.is_evaluated = self.is_evaluated or not event.is_candidate
         elif isinstance(event, Evaluation):
             self.is_evaluated = True
 
