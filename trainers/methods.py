@@ -10,14 +10,7 @@ from trueloop.trainers.frame.job_config import PLACES
 
 from trueloop.datasets.chain_rows import chain_rows
 from trueloop.datasets.pairs_dataset import PairsDataset
-    "grpo": Method("trueloop.trainers.grpo", prompt_rows),
-    "kto": Method("trueloop.trainers.kto", unpaired_rows),
-    "lamarckian": Method("trueloop.trainers.lamarckian", chain_rows),
-    "mpo_multiloss": Method("trueloop.trainers.mpo_multiloss", preference_rows),
-    "online_dpo": Method("trueloop.trainers.online_dpo", prompt_rows),
-    "ppo": Method("trueloop.trainers.ppo", prompt_rows),
-    "reward": Method("trueloop.trainers.reward", preference_rows),
-    "rloo": Method("trueloop.trainers.rloo", prompt_rows),
+from trueloop.datasets.rows import demonstration_rows, preference_rows, prompt_rows, unpaired_rows
 from trueloop.errors import ConfigurationError
 
 
@@ -36,17 +29,15 @@ class Method:
 METHODS = {
     "constitutional": Method("trueloop.trainers.constitutional", preference_rows),
     "dpo": Method("trueloop.trainers.dpo", preference_rows),
-<<<<<<< HEAD
     "grpo": Method("trueloop.trainers.grpo", prompt_rows),
+    "kto": Method("trueloop.trainers.kto", unpaired_rows),
     "lamarckian": Method("trueloop.trainers.lamarckian", chain_rows),
+    "mpo": Method("trueloop.trainers.mpo", preference_rows),
+    "mpo_multiloss": Method("trueloop.trainers.mpo_multiloss", preference_rows),
     "online_dpo": Method("trueloop.trainers.online_dpo", prompt_rows),
     "ppo": Method("trueloop.trainers.ppo", prompt_rows),
-    "rloo": Method("trueloop.trainers.rloo", prompt_rows),
-=======
-    "kto": Method("trueloop.trainers.kto", unpaired_rows),
-    "mpo_multiloss": Method("trueloop.trainers.mpo_multiloss", preference_rows),
     "reward": Method("trueloop.trainers.reward", preference_rows),
->>>>>>> a0cc8cfb8870e0be8d24e5b5cd1caeabe63100b6
+    "rloo": Method("trueloop.trainers.rloo", prompt_rows),
     "sft": Method("trueloop.trainers.sft", demonstration_rows),
 }
 
