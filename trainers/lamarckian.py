@@ -61,7 +61,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
         first = run_stage(sft, config, work / "sft", best, progress)
         second = run_stage(
             dpo, config, work / "dpo", pairs, progress,
-            model_dir=Path(first.checkpoint_dir), output_dir=config.output_dir, learning_rate=config.dpo_learning_rate, beta=config.beta,
+            model_dir=Path(first.checkpoint_dir), output_dir=config.output_dir, learning_rate=config.dpo_learning_rate, beta=config.beta, weighted=True,
         )  # fmt: skip
     metrics = staged_metrics({"sft": first, "dpo": second}) | {"chains": float(len(chains)), "versions": float(sum(len(c["versions"]) for c in chains))}
     return replace(second, metrics=metrics, tokens=first.tokens + second.tokens, seconds=time.monotonic() - started)
@@ -102,7 +102,7 @@ def _chains(path: Path) -> Iterator[Row]:
             raise DatasetError(f"line {line}: two versions are the same, or the last is empty; expected each to be better than the one before: drop the row")
         if not _are_gains(gains, len(versions) - 1):
             raise DatasetError(f"line {line}: 'gains' are not {len(versions) - 1} numbers above 0 that sum to 1; expected the share of each step")
-        if not _is_number(weight) or weight < 0:
+        if weight is None or not _is_number(weight) or weight < 0:
             raise DatasetError(f"line {line}: 'weight' is no number >= 0")
         yield {"prompt": prompt, "versions": versions, "gains": gains, "weight": float(weight)}
 

@@ -36,6 +36,7 @@ METHODS = {
     "mpo_multiloss": Method("trueloop.trainers.mpo_multiloss", preference_rows),
     "online_dpo": Method("trueloop.trainers.online_dpo", prompt_rows),
     "ppo": Method("trueloop.trainers.ppo", prompt_rows),
+    "rejection_sampling": Method("trueloop.trainers.rejection_sampling", prompt_rows),
     "reward": Method("trueloop.trainers.reward", preference_rows),
     "rloo": Method("trueloop.trainers.rloo", prompt_rows),
     "sft": Method("trueloop.trainers.sft", demonstration_rows),

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("trl")
 
-from trueloop.trainers import constitutional, lamarckian, tiny_lm
+from trueloop.trainers import constitutional, lamarckian, rejection_sampling, tiny_lm
 from trueloop.trainers.frame.job_config import CONFIG_FILE_NAME
 from trueloop.trainers.frame.training_errors import DatasetError
 from trueloop.trainers.frame.training_report import checkpoint_sha256
@@ -85,6 +85,10 @@ def scripted(request: dict[str, Any]) -> str | Reply:
     return json.dumps({"better": "tie" if liked[0] == liked[1] else "A" if liked[0] else "B"})
 
 
+def dropped(report: Any, what: str) -> float:
+    return sum(value for name, value in report.metrics.items() if name.startswith(f"no_{what}/"))
+
+
 def judges(server: ChatServer, **changes: Any) -> dict[str, JudgeSettings]:
     return {"house": JudgeSettings(model="m", url=server.url, timeout_s=10, **changes)}
 
@@ -96,7 +100,8 @@ def test_a_constitution_teaches_and_a_judge_prefers(job: Job, base: Path, tmp_pa
         report = constitutional.main(config, lambda *step: steps.append(step))
 
     assert report.checkpoint_sha256 == checkpoint_sha256(tmp_path / "out") != checkpoint_sha256(base)
-    assert report.metrics["revisions"] == 12
+    assert report.metrics["revisions"] + dropped(report, "revision") == 12
+    assert report.metrics["preferences"] + dropped(report, "preference") == 12
     assert (report.metrics["judge_agreement"], report.metrics["judge_agreement_n"]) == (1.0, 12.0)
     assert report.metrics["preferences"] >= 1
     assert {"sft/loss", "dpo/loss"} <= report.metrics.keys()
@@ -135,14 +140,13 @@ def test_a_job_that_was_killed_asks_nothing_twice(job: Job, tmp_path: Path, monk
         report = constitutional.main(job(constitutional, human_rows(), **settings))
         again = len(server.requests) - asked
     assert again <= 2 * 4
-    assert report.metrics["revisions"] == 12
+    assert report.metrics["preferences"] >= 1
     assert all(json.dumps(request) not in [json.dumps(other) for other in server.requests[asked:]] for request in server.requests[:asked])
 
 
 def test_the_model_criticises_itself_and_stops_after_sft(job: Job, tmp_path: Path) -> None:
     report = constitutional.main(job(constitutional, human_rows(6), state_dir=None, max_new_tokens=16))
-    dropped = sum(value for name, value in report.metrics.items() if name.startswith("no_revision/"))
-    assert report.metrics["revisions"] + dropped == 6
+    assert report.metrics["revisions"] + dropped(report, "revision") == 6
     assert report.metrics["revisions"] >= 1
     assert (tmp_path / "out" / "model.safetensors").is_file()
     assert not any(name.startswith("dpo/") for name in report.metrics)
@@ -151,20 +155,19 @@ def test_the_model_criticises_itself_and_stops_after_sft(job: Job, tmp_path: Pat
 @pytest.mark.parametrize(
     ("script", "error", "says"),
     [
-        (lambda _: "nonsense", DatasetError, "none of 4 prompts got a preference .*UNREADABLE 4"),
-        (lambda _: '{"better": "A"}', DatasetError, "POSITION 4"),
-        (lambda _: Reply(status=503), DatasetError, "UNAVAILABLE"),
-        (lambda _: Reply(wait_s=30), DatasetError, "TIMEOUT 4"),
+        (lambda _: "nonsense", DatasetError, "none of 4 prompts got a preference .*UNREADABLE"),
+        (lambda _: '{"better": "A"}', DatasetError, "POSITION"),
+        (lambda _: Reply(status=503), TrainingError, "answered none of 4 questions .UNAVAILABLE 4"),
+        (lambda _: Reply(wait_s=30), TrainingError, "answered none of 4 questions .TIMEOUT 4"),
         (lambda request: json.dumps({"better": {"A": "B", "B": "A"}.get(json.loads(str(scripted(request)))["better"], "tie")}), TrainingError, "0 of 4 pairs"),
     ],
     ids=["nonsense", "position", "away", "silent", "contrary"],
 )
 def test_a_judge_without_judgement_is_no_tie_and_ends_the_job(script: Any, error: type[Exception], says: str, job: Job, tmp_path: Path) -> None:
-    with chat_server(script) as server:
-        config = job(constitutional, human_rows(4), judge="judge:house", max_new_tokens=16, judges=judges(server, attempts=1))
-        config = config.model_copy(update={"judges": {"house": config.judges["house"].model_copy(update={"timeout_s": 0.3})}})
+    with chat_server(scripted) as critic, chat_server(script) as server:
+        named = {"critic": JudgeSettings(model="m", url=critic.url), "house": JudgeSettings(model="m", url=server.url, attempts=1, timeout_s=0.5)}
         with pytest.raises(error, match=says) as caught:
-            constitutional.main(config)
+            constitutional.main(job(constitutional, human_rows(4), critic="judge:critic", judge="judge:house", judges=named, max_steps=1))
     assert "question" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -174,10 +177,9 @@ def test_a_constitution_and_a_judge_must_be_there(job: Job) -> None:
         constitutional.main(job(constitutional, human_rows(2), rubric=RUBRIC.model_copy(update={"principles": ()})))
     with pytest.raises(ConfigurationError, match="no judge 'absent'"):
         constitutional.main(job(constitutional, human_rows(2), judge="judge:absent"))
-
-        constitutional.main(
-            job(constitutional, human_rows(2), judge="judge:house", judges={"house": {"model": "models://" + "0" * 32}}, adapter="lora", save="adapter")
-        )
+    local = {"house": JudgeSettings(model="models://" + "0" * 32)}
+    with pytest.raises(ConfigurationError, match="save is 'adapter'"):
+        constitutional.main(job(constitutional, human_rows(2), judge="judge:house", judges=local, adapter="lora", save="adapter"))
     with pytest.raises(ValueError, match="critic"):
         job(constitutional, human_rows(2), critic="http://somewhere")
 
@@ -215,6 +217,77 @@ def test_a_chain_is_inherited(job: Job, base: Path, tmp_path: Path) -> None:
 def test_chains_that_teach_nothing_are_refused(row: dict[str, Any], says: str, job: Job) -> None:
     with pytest.raises(DatasetError, match=says):
         lamarckian.main(job(lamarckian, [row]))
+
+
+@pytest.fixture(scope="module")
+def reward_models(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A store with two reward models that were never trained: they have an opinion, and that is enough here."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("rewards")
+    store, uris = ModelStore(folder / "models"), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        settings = AutoConfig.from_pretrained(base, num_labels=1)
+        model = AutoModelForSequenceClassification.from_config(settings)
+        torch.nn.init.normal_(model.score.weight, std=3.0)
+        model.save_pretrained(folder / str(seed))
+        AutoTokenizer.from_pretrained(base).save_pretrained(folder / str(seed))
+        uris.append(store.put(folder / str(seed)).uri)
+    return store.root, uris
+
+
+def test_the_best_of_n_under_two_rewards_is_learnt(job: Job, base: Path, tmp_path: Path, reward_models: Any) -> None:
+    models, (helpful, safe) = reward_models
+    rewards = {
+        "helpfulness": [{"kind": "model", "uri": helpful, "squash": True}], "safety": [{"kind": "model", "uri": safe, "squash": True}],
+        "safety_threshold": 0.5, "n": 6, "max_new_tokens": 16, "models_dir": models,
+    }  # fmt: skip
+    rows = [{"prompt": row["prompt"], "prompt_id": f"p{number}"} for number, row in enumerate(human_rows(8))]
+    report = rejection_sampling.main(job(rejection_sampling, rows, **rewards))
+
+    assert report.checkpoint_sha256 == checkpoint_sha256(tmp_path / "out") != checkpoint_sha256(base)
+    grown = [report.metrics[f"best_of_{k}"] for k in (1, 2, 4, 6)]
+    assert grown == sorted(grown)
+    assert grown[0] < grown[-1]
+    kept = {row["id"]: row["row"] for row in map(json.loads, (tmp_path / "state" / "samples.jsonl").read_text().splitlines()[1:])}
+    config = job(rejection_sampling, rows, **rewards)
+    learnt = [json.loads(line)["completion"] for line in (tmp_path / "state" / "sft" / "dataset.jsonl").read_text().splitlines()]
+    for row, text in zip(kept.values(), learnt, strict=True):
+        worth = [rejection_sampling.combined(*scores, config) for scores in zip(row["helpfulness"], row["safety"], strict=True)]
+        assert row["answers"][worth.index(max(worth))] == text
+    # After a kill nothing is sampled again: the model is not even loaded.
+    (tmp_path / "models").mkdir(exist_ok=True)
+    again = rejection_sampling.main(job(rejection_sampling, rows, **(rewards | {"models_dir": tmp_path / "models"})))
+    assert again.checkpoint_sha256 == report.checkpoint_sha256
+    with pytest.raises(DatasetError, match="none of 8 prompts has an answer"):
+        rejection_sampling.main(job(rejection_sampling, rows, **rewards, min_reward=2.0, state_dir=None))
+
+
+def test_rewards_that_do_not_compare_or_are_not_there_are_refused(job: Job, reward_models: Any, tmp_path: Path) -> None:
+    models, (helpful, safe) = reward_models
+    raw = [{"kind": "model", "uri": helpful}]
+    with pytest.raises(ValueError, match="expected squash = true"):
+        job(rejection_sampling, human_rows(2), helpfulness=raw, safety=[{"kind": "model", "uri": safe, "squash": True}])
+    with pytest.raises(ConfigurationError, match="no checkpoint"):
+        rejection_sampling.main(job(rejection_sampling, human_rows(2), helpfulness=raw, models_dir=tmp_path / "none"))
+    with pytest.raises(ConfigurationError, match="no check 'absent'"):
+        rejection_sampling.main(
+            job(rejection_sampling, human_rows(2), helpfulness=[{"kind": "check", "name": "absent", "dimension": "tone"}], models_dir=models)
+        )
+
+
+def test_safety_goes_first_and_silence_is_no_zero(job: Job) -> None:
+    check = [{"kind": "check", "name": "x", "dimension": "tone"}]
+    first = job(rejection_sampling, [], helpfulness=check, safety=check)
+    assert rejection_sampling.combined(0.9, 0.1, first) == 0.1
+    assert rejection_sampling.combined(0.9, 0.15, first) == 0.9
+    assert rejection_sampling.combined(0.9, None, first) is None
+    assert rejection_sampling.combined(None, 0.1, first) is None
+    weighted = job(rejection_sampling, [], helpfulness=check, safety=check, rule="weighted", safety_weight=0.25)
+    assert rejection_sampling.combined(0.8, 0.4, weighted) == pytest.approx(0.7)
+    assert rejection_sampling.combined(0.3, None, job(rejection_sampling, [], helpfulness=check)) == 0.3
 
 
 def test_a_checkpoint_judges(base: Path, tmp_path: Path) -> None:
