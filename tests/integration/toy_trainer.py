@@ -26,7 +26,7 @@ from trueloop.trainers.job_context import JobContext
 from tests.factories import example
 from trueloop.adapters.model_store import ModelStore
 from trueloop.config import Settings
-from trueloop.datasets.pairs_dataset import preference_rows
+from trueloop.datasets.rows import preference_rows
 from trueloop.events import Evaluation, TrainingResult
 
 METHOD = "toy"
