@@ -67,8 +67,12 @@ test-faults: fetch ## Run the long forms of the faults, one after the other; pri
 	$(BIN)/pytest -m faults tests/faults $(ARGS)
 
 .PHONY: test-long
-test-long: install ## Run the long tests: the simulations of the drift detectors.
+test-long: install ## Run the long tests: soak runs and the simulations of the statistics.
 	$(BIN)/pytest -m long $(PARALLEL_TESTS) $(SERIAL_TESTS)
+
+.PHONY: operating-characteristics
+operating-characteristics: install ## Simulate what the statistics declare: coverage, bias, false alarms, attacks; writes bench/results/operating_characteristics.md.
+	$(BIN)/python bench/operating.py
 
 # Independent libraries that say what our statistics should be. One is under the GPL and one pins an old scipy, so they never meet our environment.
 build/oracles/installed: requirements/oracles.txt | $(INSTALLED)

@@ -85,6 +85,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "labels_needed": 3,
         "pool": "billing-experts",
         "due_at": START + timedelta(hours=24),
+        "appellant": "sealed-subject",
         "messages": _MESSAGES,
         "candidates": [{"candidate_id": "candidate-a", "completion": "Your refund is $4.71."}, {"candidate_id": "candidate-b", "completion": HOSTILE}],
     },
@@ -208,7 +209,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
     ev.ItemTruth: _RUBRIC
     | {
         "task_id": "task-1",
-        "labels": [{"label_id": "label-1", "reviewer_id": "reviewer-1", "weight": 0.5}],
+        "labels": [{"label_id": "label-1", "reviewer_id": "reviewer-1", "weight": 0.5, "involved": True}],
         "units": [
             {"dimension": "overall", "candidate_id": None, "categories": [-1, 0, 1], "probabilities": [0.0625, 0.875, 0.0625], "mean": None, "n_labels": 1},
             {"dimension": "tone", "candidate_id": "candidate-a", "categories": [-2, 4], "probabilities": [0.25, 0.75], "mean": 2.5, "n_labels": 1},
@@ -331,6 +332,8 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "task_id": "task-1",
         "trace_id": "trace-1",
         "label_ids": ["label-1", "label-2"],
+        "reviewers": ["reviewer-1", "reviewer-2"],
+        "appellant": "subject-hash",
         "policy_version": 3,
         "slices": _SLICES,
         "messages": _MESSAGES,
@@ -432,6 +435,32 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
                 "sum_products": 290.0,
             }
         ],
+        "evaluators": [
+            {
+                "dimension": "tone",
+                "evaluator": "judge:panel",
+                "n_asked": 400,
+                "n_missing": 3,
+                **{f"human_{name}{bound}": value for name in ("agreement", "ac2") for bound, value in _BOUNDS.items()},
+                "human_agreement_n": 120,
+                "human_bias": -0.125,
+                "human_undefined": "NO_VARIATION",
+            },
+            {"dimension": "tone", "evaluator": "check:billing-support", "n_asked": 0},
+        ],
+        "diagnostics": [
+            {
+                "kind": ev.DiagnosticKind.APOLOGY,
+                "n": 400,
+                "candidate": 0.5,
+                "baseline": 0.25,
+                "difference": 0.25,
+                "difference_low": 0.125,
+                "difference_high": 0.375,
+            },
+            {"kind": ev.DiagnosticKind.WORDS, "n": 1, "candidate": 31.0, "baseline": 42.0, "difference": -11.0},
+        ],
+        "warnings": [ev.EvaluationWarning.MORE_APOLOGIES],
         "seconds": 12.5,
         "error": "checkpoint lacks a tokenizer",
     },
@@ -445,6 +474,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
             {
                 "dimension": "tone",
                 "slice": "all",
+                "evaluator": "judge:panel",
                 "verdict": ev.Verdict.INCONCLUSIVE,
                 "reasons": [ev.GateReason.FLOOR_UNCERTAIN],
                 "n": 400,
@@ -468,6 +498,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
             {
                 "dimension": "accuracy",
                 "slice": "locale=de",
+                "evaluator": "check:billing-support",
                 "verdict": ev.Verdict.INCONCLUSIVE,
                 "reasons": [ev.GateReason.NO_EVIDENCE, ev.GateReason.TOO_FEW_ITEMS],
                 "n": 0,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from trueloop.trainers.exchange import Exchange, wait_for_next_look
-from trueloop.trainers.report import Progress, TrainingReport
+from trueloop.trainers.frame.job_config import Progress
+from trueloop.trainers.frame.training_report import TrainingReport
 
 from trueloop.errors import TrainingError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trueloop.rubrics import canonical_json
-from trueloop.rubrics.policy import Decoding
+from trueloop.rubrics.gate_policy import Decoding
 
 if TYPE_CHECKING:
     from trueloop.trainers.loaded_model import LoadedModel

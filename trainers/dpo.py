@@ -4,27 +4,18 @@ Rows: prompt (messages), chosen and rejected (text, or messages as TRL has them)
 because TRL's loss has no weights. The reference model is the checkpoint that the job starts from.
 """
 
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-from trueloop.trainers.report import (
-    DatasetError,
-    JobConfig,
-    Progress,
-    TrainingReport,
-    completion,
-    conversation,
-    finish,
-    load_checkpoint,
-    prepare,
-    read_rows,
-    silence,
-    trainer_arguments,
-    watch,
-)
+from trueloop.trainers.frame.finished_checkpoint import finish
+from trueloop.trainers.frame.job_config import JobConfig, Progress
+from trueloop.trainers.frame.policy_model import load_policy, prepare
+from trueloop.trainers.frame.rows_file import completion, conversation, read_rows
+from trueloop.trainers.frame.training_errors import DatasetError
+from trueloop.trainers.frame.training_report import TrainingReport
+from trueloop.trainers.frame.training_run import run, state_directory, trainer_arguments
 
 
 class Config(JobConfig):
@@ -52,21 +43,20 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
-    model, tokenizer = load_checkpoint(config.model_dir)
-    reference, _ = load_checkpoint(config.model_dir)
-    watcher = watch(progress)
-    with tempfile.TemporaryDirectory(prefix="trueloop-dpo-") as scratch:
+    policy = load_policy(config)
+    # Under a LoRA the reference model is the policy without it.
+    reference = load_policy(config).model if policy.adapter is None else None
+    with state_directory(config) as states:
         trainer = DPOTrainer(
-            model=model,
+            model=policy.model,
             ref_model=reference,
-            args=DPOConfig(beta=config.beta, **_loss(config.sft_weight), **trainer_arguments(config, Path(scratch))),
+            args=DPOConfig(beta=config.beta, **_loss(config.sft_weight), **trainer_arguments(config, states)),
             train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            callbacks=[watcher],
+            processing_class=policy.tokenizer,
+            peft_config=policy.adapter,
         )
-        silence(trainer)
-        trainer.train()
-    return finish(trainer, tokenizer, config, watcher.metrics | {"pairs": float(len(rows))}, time.monotonic() - started)
+        outcome = run(trainer, config, progress)
+    return finish(trainer, policy.tokenizer, config, outcome, metrics={"pairs": float(len(rows))}, started=started)
 
 
 def _loss(sft_weight: float) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from trueloop.errors import ConfigurationError, IntegrityError
 from trueloop.events import Evaluation, Event, PairedScores, PreferencePair, Split, TrainingResult, derive_id
 from trueloop.gates.scores import paired_scores
 from trueloop.rubrics import InForce, canonical_json
-from trueloop.rubrics.policy import Gate
+from trueloop.rubrics.gate_policy import Gate
 
 _CHECK = "check:"
 Scores = dict[tuple[str, str], dict[str, float]]

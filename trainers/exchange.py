@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from trueloop.trainers.frame.job_config import Progress
+from trueloop.trainers.frame.training_report import TrainingReport
 from trueloop.trainers.job_events import Fault
-from trueloop.trainers.report import Progress, TrainingReport
 
 from trueloop.errors import TrainingError
 

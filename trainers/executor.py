@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from pydantic import BaseModel
+from trueloop.trainers.frame.job_config import Progress
+from trueloop.trainers.frame.training_report import TrainingReport
 from trueloop.trainers.methods import find_method
-from trueloop.trainers.report import Progress, TrainingReport
 
 from trueloop.config import TrainerSettings
 from trueloop.errors import ConfigurationError

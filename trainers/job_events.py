@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from trueloop.trainers.report import TrainingReport
+from trueloop.trainers.frame.training_report import TrainingReport
 
 from trueloop.adapters.model_store import StoredCheckpoint
 from trueloop.datasets.calibration import calibration_content_hash
@@ -40,6 +40,7 @@ def succeeded(request: TrainingRequest, attempt: int, checkpoint: StoredCheckpoi
         checkpoint_sha256=checkpoint.sha256,
         tokens=report.tokens,
         seed=report.seed,
+        stopped_by=report.stopped_by,
         versions=report.versions,
     )
 

@@ -13,7 +13,8 @@ from string import Template
 
 from pydantic import BaseModel
 from trueloop.trainers.exchange import POLL_S, Exchange, wait_for_next_look
-from trueloop.trainers.report import Progress, TrainingReport
+from trueloop.trainers.frame.job_config import Progress
+from trueloop.trainers.frame.training_report import TrainingReport
 
 from trueloop.errors import ConfigurationError, TrainingError
 

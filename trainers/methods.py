@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trueloop.datasets.pairs_dataset import PairsDataset, demonstration_rows, preference_rows
-from trueloop.errors import ConfigurationError
+from trueloop.trainers.frame.job_config import PLACES
 
-PLACES = ("model_dir", "models_dir", "dataset_file", "output_dir", "state_dir")
-"""Keys of a trainer's Config that the worker sets: an event must not choose what is read or written."""
+from trueloop.datasets.pairs_dataset import PairsDataset
+from trueloop.datasets.rows import demonstration_rows, preference_rows
+from trueloop.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A trainer module (`Config`, `main(config, progress)`), imported when it is used, and the rows that it reads."""
+    """A trainer module (`Config`, `main(config, progress)`), imported when it is used, and the rows that it reads.
+
+    What does not make candidates makes reward models: they are stored and never evaluated, gated or released.
+    """
 
     module: str
     rows: Callable[[PairsDataset], Iterator[dict[str, Any]]]
+    makes_candidates: bool = True
 
     def load(self) -> Any:
         """Return the trainer's module."""
@@ -40,8 +44,13 @@ def find_method(name: str) -> Method:
         raise ConfigurationError(f"no training method {name!r}; known methods: {', '.join(sorted(METHODS))}. Correct the policy's training.method") from None
 
 
+def is_evaluated(name: str) -> bool:
+    """Return whether an evaluation follows the training. A method that this worker does not know was another worker's, which knew."""
+    return name not in METHODS or METHODS[name].makes_candidates
+
+
 def read_config(module: Any, text: str, places: Mapping[str, Path]) -> Any:
-    """Return the trainer's Config from a request's JSON and the places that the worker sets.
+    """Return the trainer's Config from a request's JSON and the places, by name, that the worker sets.
 
     Raises ConfigurationError or pydantic.ValidationError naming the key.
     """
@@ -58,4 +67,4 @@ def read_config(module: Any, text: str, places: Mapping[str, Path]) -> Any:
             raise ConfigurationError(
                 f"config key {key!r} is set by the worker; expected settings of the training alone: remove it from the policy's training.config"
             )
-    return module.Config.model_validate(content | {key: place for key, place in places.items() if key in module.Config.model_fields})
+    return module.Config.model_validate(content | dict(places))

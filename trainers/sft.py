@@ -3,27 +3,18 @@
 Rows: prompt (or messages: the conversation before the answer) and completion (text, or messages as TRL has them); other columns are left out.
 """
 
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-from trueloop.trainers.report import (
-    DatasetError,
-    JobConfig,
-    Progress,
-    TrainingReport,
-    completion,
-    conversation,
-    finish,
-    load_checkpoint,
-    prepare,
-    read_rows,
-    silence,
-    trainer_arguments,
-    watch,
-)
+from trueloop.trainers.frame.finished_checkpoint import finish
+from trueloop.trainers.frame.job_config import JobConfig, Progress
+from trueloop.trainers.frame.policy_model import load_policy, prepare
+from trueloop.trainers.frame.rows_file import completion, conversation, read_rows
+from trueloop.trainers.frame.training_errors import DatasetError
+from trueloop.trainers.frame.training_report import TrainingReport
+from trueloop.trainers.frame.training_run import run, state_directory, trainer_arguments
 
 
 class Config(JobConfig):
@@ -47,19 +38,17 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    model, tokenizer = load_checkpoint(config.model_dir)
-    watcher = watch(progress)
-    with tempfile.TemporaryDirectory(prefix="trueloop-sft-") as scratch:
+    policy = load_policy(config)
+    with state_directory(config) as states:
         trainer = SFTTrainer(
-            model=model,
-            args=SFTConfig(completion_only_loss=True, **trainer_arguments(config, Path(scratch))),
+            model=policy.model,
+            args=SFTConfig(completion_only_loss=True, **trainer_arguments(config, states)),
             train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            callbacks=[watcher],
+            processing_class=policy.tokenizer,
+            peft_config=policy.adapter,
         )
-        silence(trainer)
-        trainer.train()
-    return finish(trainer, tokenizer, config, watcher.metrics | {"demonstrations": float(len(rows))}, time.monotonic() - started)
+        outcome = run(trainer, config, progress)
+    return finish(trainer, policy.tokenizer, config, outcome, metrics={"demonstrations": float(len(rows))}, started=started)
 
 
 def _demonstrations(path: Path) -> list[dict[str, Any]]:

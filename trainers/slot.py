@@ -14,6 +14,7 @@ from trueloop.trainers.job_book import JobBook
 from trueloop.trainers.job_events import Fault
 from trueloop.trainers.job_files import AttemptFiles, JobFiles
 from trueloop.trainers.job_process import JobDone, JobPostponed, Order, Warm
+from trueloop.trainers.methods import is_evaluated
 
 from trueloop.config import Settings
 from trueloop.embedded.log_files import rotate_if_large
@@ -70,7 +71,7 @@ class Attempt:
         """What became of it, in a word that is counted."""
         if self.result is None or self.result.status is not JobStatus.SUCCEEDED:
             return "cancelled" if self.result is not None and self.result.status is JobStatus.CANCELLED else "failed"
-        return "succeeded" if self.is_evaluated else "not_evaluated"
+        return "succeeded" if self.is_evaluated or not is_evaluated(self.request.method) else "not_evaluated"
 
     def note(self, event: Event) -> None:
         """Take an event into account."""
@@ -260,7 +261,7 @@ class Slot:
         request = attempt.request
         if attempt.result is None:
             self._publish(attempt, self._settled(attempt, job_events.failed(request, attempt.number, fault, attempt.step, attempt.seconds)))
-        if attempt.result is not None and attempt.result.status is JobStatus.SUCCEEDED and not attempt.is_evaluated:
+        if attempt.result is not None and attempt.outcome == "not_evaluated":
             self._around.publish(job_events.evaluation_failed(request, attempt.result, fault, attempt.seconds))
         if self._child is None or not self._child.is_alive:
             self._spawn()

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from trueloop.trainers.report import TrainingReport, checkpoint_sha256, package_versions, write_config
+from trueloop.trainers.frame.job_config import write_config
+from trueloop.trainers.frame.training_report import TrainingReport, checkpoint_sha256, package_versions
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,9 @@ import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from trueloop.errors import ConfigurationError
@@ -75,6 +76,39 @@ class TrainerSettings(_Section):
     keep_jobs: int = Field(default=500, ge=1, description="Jobs whose log, curve and configuration are kept, the newest ones.")
 
 
+class JudgeSettings(_Section):
+    """A model that judges: an endpoint that speaks OpenAI's chat completions, or without `url` a checkpoint of the model store.
+
+    A policy names a judge ('judge:NAME') and nothing else of it: no event chooses an address, a model or a key.
+    """
+
+    model: str = Field(min_length=1, description="The model as the endpoint calls it, or models://ID.")
+    url: str | None = Field(default=None, description="Address up to /chat/completions, such as https://judge.example/v1.")
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Environment variable that holds the key.")
+    ssl_ca_location: Path | None = Field(default=None, description="PEM file of the authority that signed the endpoint's certificate.")
+    timeout_s: float = Field(default=60.0, gt=0, le=3600, description="Longest wait for one answer, from connecting to its last byte.")
+    attempts: int = Field(default=3, ge=1, le=10, description="Times a question is asked when the endpoint is busy or away.")
+    concurrency: int = Field(default=8, ge=1, le=256, description="Questions in flight at a time.")
+    temperature: float | None = Field(default=0.0, ge=0, le=2, description="null leaves it out, for models that refuse it.")
+    max_new_tokens: int = Field(default=512, ge=1, le=1 << 17, description="Longest answer to a question.")
+    token_limit_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    max_question_chars: int = Field(default=200_000, ge=1, description="Longer questions are not asked.")
+    max_answer_bytes: int = Field(default=1 << 20, ge=1024, le=1 << 28, description="Answers with more bytes are not read.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "JudgeSettings":
+        if self.url is None:
+            if not self.model.startswith("models://"):
+                raise ValueError("has no url, so model must be models://ID, a checkpoint of the model store")
+            if self.api_key_env or self.ssl_ca_location:
+                raise ValueError("has no url, so api_key_env and ssl_ca_location have no use: remove them")
+            return self
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("url must be http(s)://HOST[:PORT]/PATH without a user, a query or a fragment; the key goes by api_key_env")
+        return self
+
+
 class Settings(BaseSettings):
     """Settings of a Trueloop process. Unknown keys are errors; secrets never print."""
 
@@ -86,6 +120,7 @@ class Settings(BaseSettings):
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     metrics: MetricsSettings = MetricsSettings()
     trainer: TrainerSettings = TrainerSettings()
+    judges: dict[str, JudgeSettings] = Field(default_factory=dict, description="Judges by name: [judges.NAME] in trueloop.toml.")
     models_dir: Path | None = Field(default=None, description="Root of the model store; default: STATE_DIR/models.")
     blinding_key: SecretStr = Field(
         default=SecretStr(""), description="Secret that blinds candidates and shuffles them. Set it in production: whoever knows it can unblind."

@@ -6,6 +6,7 @@ TrueloopError
  |   +- UnknownSchemaError   the registry has no schema of that id
  +- UnavailableError       a broker, registry, database or store does not answer; trying again may help
  +- IntegrityError         bytes whose checksum is not the recorded one
+ +- ExportError            a dataset that cannot be exported as it was asked for
  +- TrainingError          a job that cannot go on
 
 Each message says what was given, what was expected and what to do. It never holds text of prompts, labels or appeals.
@@ -49,6 +50,10 @@ class UnavailableError(TrueloopError, ConnectionError):
 
 class IntegrityError(TrueloopError):
     """Bytes whose checksum is not the recorded one."""
+
+
+class ExportError(TrueloopError, ValueError):
+    """A dataset that cannot be exported as it was asked for."""
 
 
 class TrainingError(TrueloopError):

@@ -15,6 +15,8 @@ import fastavro
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 ANSWER_S = 20.0
+LEADERLESS_S = 60.0
+"""How long a cluster may take to agree on its leaders."""
 HEAD_ENDS_WITH = "consent"
 """The last of the leading fields of a trace: those that stand before its texts. Sampling reads no more of most traces."""
 Place = tuple[str, int]
@@ -157,7 +159,16 @@ class Topics:
         return {name.removeprefix(prefix): len(t.partitions) for name, t in found.items() if name.startswith(prefix) and not name.startswith("__")}
 
     def ends(self, topics: Iterable[str] | None = None) -> dict[Place, int]:
-        """Return where each partition ends."""
+        """Return where each partition ends. A cluster whose leaders are changing says so: it is asked again, of a new client, until it answers."""
+        asked = time.monotonic()
+        while True:
+            try:
+                return self._ends(topics)
+            except KafkaException:
+                if time.monotonic() - asked > LEADERLESS_S:
+                    raise
+
+    def _ends(self, topics: Iterable[str] | None) -> dict[Place, int]:
         names = self.names()
         consumer = self._consumer()
         try:

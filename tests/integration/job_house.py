@@ -32,7 +32,7 @@ N_PAIRS = 3
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
 
-def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 120.0) -> Any:
     """Return what the condition gives once that is true."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

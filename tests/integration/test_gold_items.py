@@ -13,13 +13,13 @@ from tests.integration.analyst_house import table_of
 from trueloop import topics
 from trueloop.adapters.clickhouse.embedded_engine import EmbeddedEngine
 from trueloop.adapters.clickhouse.schema import ensure_schema
-from trueloop.commands.gold import ANSWERS, policy_of, show
+from trueloop.commands.gold import ANSWERS, GIVEN, KNOWN, admission_of, policy_of, show
 from trueloop.errors import ConfigurationError
 from trueloop.events import GoldAnswer, Label, Preference, Rating
-from trueloop.reviewers import Retirement, gold_items
+from trueloop.reviewers import Admission, Retirement, gold_items
 from trueloop.reviewers.judgements import GoldKey, StandingLabel, Unit, judgements
 from trueloop.rubrics import Governance
-from trueloop.rubrics.policy import Reviewers
+from trueloop.rubrics.policy import Onboarding, Reviewers
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
 PLACES = ("a", "b")
@@ -108,6 +108,26 @@ def test_the_view_counts_what_the_reviewers_room_counts(filled: tuple[EmbeddedEn
     assert {task: {r: pytest.approx(v) for r, v in by.items()} for task, by in wanted.items()} == dict(found)
     assert sum(map(len, wanted.values())) > 100
     assert sum(value not in (0.0, 1.0) for by in wanted.values() for value in by.values()) > 0
+
+
+def test_what_is_known_and_what_a_reviewer_was_given(filled: tuple[EmbeddedEngine, Answers]) -> None:
+    engine, _ = filled
+    values = {"application": "support", "reviewer": "ada"}
+    application = engine.rows("SELECT any(application) FROM gold")[0][0]
+    sql = {name: text.replace("{application:String}", f"'{application}'").replace("{reviewer:String}", f"'{values['reviewer']}'") for name, text in
+           (("known", KNOWN), ("given", GIVEN))}  # fmt: skip
+    known = {task for task, _ in engine.rows(sql["known"])}
+    assert known == {f"task-{number}" for number in range(60) if number % 10 != 9}, "an answer that was withdrawn is not known"
+    assert {task for (task,) in engine.rows(sql["given"])} == {f"task-{number}" for number in range(60)}
+
+
+def test_who_was_never_heard_of_is_in_onboarding_where_there_is_one() -> None:
+    without, with_onboarding = Reviewers(), Reviewers(onboarding=Onboarding())
+    assert admission_of(without, []) is Admission.PASSED
+    assert admission_of(with_onboarding, []) is Admission.PENDING
+    assert admission_of(with_onboarding, [(["ONBOARDING_PENDING"],)]) is Admission.PENDING
+    assert admission_of(with_onboarding, [(["ONBOARDING_FAILED"],)]) is Admission.FAILED
+    assert admission_of(with_onboarding, [(["TOO_FAST"],)]) is Admission.PASSED
 
 
 def test_the_command_shows_each_item_and_why_it_is_not_used(capsys: pytest.CaptureFixture[str]) -> None:

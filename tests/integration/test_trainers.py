@@ -9,8 +9,10 @@ import pytest
 pytest.importorskip("trl")
 
 from trueloop.trainers import dpo, sft, tiny_lm
+from trueloop.trainers.frame.job_config import CONFIG_FILE_NAME
+from trueloop.trainers.frame.training_errors import DatasetError, NonFiniteLossError
+from trueloop.trainers.frame.training_report import checkpoint_sha256
 from trueloop.trainers.generate import generate
-from trueloop.trainers.report import CONFIG_FILE_NAME, DatasetError, NonFiniteLossError, checkpoint_sha256
 
 from trueloop.demo.billing import REFERENCE, corpus_pair, make_case, write_answer
 from trueloop.errors import ConfigurationError

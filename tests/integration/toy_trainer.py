@@ -18,8 +18,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from trueloop.trainers import job, job_process, methods, request_inbox, worker
+from trueloop.trainers.frame.job_config import Progress
+from trueloop.trainers.frame.training_errors import NonFiniteLossError
+from trueloop.trainers.frame.training_report import TrainingReport
 from trueloop.trainers.job_context import JobContext
-from trueloop.trainers.report import NonFiniteLossError, Progress, TrainingReport
 
 from tests.factories import example
 from trueloop.adapters.model_store import ModelStore
@@ -37,6 +39,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model_dir: Path
+    models_dir: Path
     dataset_file: Path
     output_dir: Path
     state_dir: Path

@@ -14,6 +14,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "drift",
             "estimates",
             "gates",
+            "judges",
             "labels",
             "pairs",
             "replay",

@@ -1,10 +1,9 @@
 """How often the 95 % intervals of agreement hold the truth, by simulation.
 
-Long: `pytest -m long tests/unit/test_agreement_coverage.py -s` prints the table and writes it to bench/results/agreement-coverage.md.
+Long: `pytest -m long tests/unit/test_agreement_coverage.py -s` prints the table.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +27,6 @@ SEED = 20261121
 RUNS = 2000
 CHANCE = 0.01
 """Two standard errors of a coverage of 0.95 over that many runs: what lies outside by less is not shown to lie outside."""
-TABLE = Path(__file__).parents[2] / "bench" / "results" / "agreement-coverage.md"
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,6 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
             cells = " | ".join(f"{found[name][0]:.1%}{marks[name]}" for name in NAMES)
             lines.append(f"| {world.name} | {units} | {cells} | {max(share for _, share in found.values()):.1%} |")
     print("\n" + "\n".join(lines))
-    TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert [found for found in outside if found[0] >= 200] == []
     assert {name for units, name, _, _ in outside if units >= 100} <= {"Fleiss", "alpha"}
 

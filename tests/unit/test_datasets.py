@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from tests.factories import example
 from trueloop.datasets.calibration import build_calibration_set
 from trueloop.datasets.pair_log import EMPTY, extend
-from trueloop.datasets.pairs_dataset import PairSelection, build_pairs_dataset, demonstration_rows, preference_rows, seen_prompts
-from trueloop.events import CalibrationItem, Message, PairSource, PreferencePair, Role, Split
+from trueloop.datasets.pairs_dataset import PairSelection, build_pairs_dataset, seen_prompts
+from trueloop.datasets.rows import demonstration_rows, preference_rows, prompt_rows, stepwise_rows, unpaired_rows
+from trueloop.datasets.versions_of_text import split_steps
+from trueloop.events import CalibrationItem, DimensionOutcome, Message, PairSource, PreferencePair, Role, Split
 
 SELECTION = PairSelection("billing-support", "billing", 2)
 MESSAGES = [Message(role=Role.SYSTEM, content="Rules."), Message(role=Role.USER, content="Question?")]
@@ -107,6 +109,80 @@ def test_rows_for_dpo() -> None:
     assert row["chosen"] == [{"role": "assistant", "content": "good"}]
     assert row["rejected"] == [{"role": "assistant", "content": "bad"}]
     assert (row["weight"], row["margin"]) == (0.5, 0.25)
+    assert set(row) == {"prompt", "chosen", "rejected", "weight", "margin", "p_correct", "source", "slices", "outcomes", "pair_id"}
+
+
+def test_rows_carry_what_a_loss_or_a_report_asks_for() -> None:
+    outcomes = [DimensionOutcome(dimension="tone", outcome=-1), DimensionOutcome(dimension="accuracy", outcome=1)]
+    dataset = build_pairs_dataset([pair("a", "1", p_correct=None, slices={"locale": "de"}, outcomes=outcomes)], SELECTION)
+
+    (row,) = preference_rows(dataset)
+
+    assert (row["p_correct"], row["source"], row["slices"]) == (None, "RATINGS", {"locale": "de"})
+    assert (row["outcomes"], row["pair_id"]) == ({"tone": -1, "accuracy": 1}, "a")
+
+
+def test_a_completion_is_good_when_it_won_more_weight_than_it_lost() -> None:
+    won, lost = {"chosen": "x", "prompt_hash": "p"}, {"rejected": "x", "prompt_hash": "p"}
+    dataset = build_pairs_dataset(
+        [pair("a", "1", **won, rejected="y", weight=1.0), pair("b", "2", **lost, chosen="z", weight=0.5), pair("c", "3", **lost, chosen="y", weight=0.5)],
+        SELECTION,
+    )
+
+    rows = {row["completion"][0]["content"]: (row["label"], row["weight"]) for row in unpaired_rows(dataset)}
+
+    assert rows == {"z": (True, 0.5), "y": (False, 0.25)}  # x won as much as it lost, so nobody knows
+
+
+def test_the_same_completion_of_another_prompt_is_another_row() -> None:
+    dataset = build_pairs_dataset(
+        [pair("a", "1", prompt_hash="p", chosen="x", rejected="y"), pair("b", "2", prompt_hash="q", chosen="y", rejected="x")], SELECTION
+    )
+
+    assert [(row["completion"][0]["content"], row["label"]) for row in unpaired_rows(dataset)] == [("x", True), ("y", False), ("y", True), ("x", False)]
+
+
+def test_each_prompt_once() -> None:
+    dataset = build_pairs_dataset([pair("a", "1", prompt_hash="p"), pair("b", "2", prompt_hash="p"), pair("c", "3", prompt_hash="q")], SELECTION)
+
+    assert [row["prompt_id"] for row in prompt_rows(dataset)] == ["p", "q"]
+
+
+def improvement(pair_id: str, chosen: str, rejected: str, **changes: Any) -> PreferencePair:
+    standard = {"source": PairSource.REWRITE, "task_id": "t", "label_ids": ["l"], "chosen": chosen, "rejected": rejected}
+    return pair(pair_id, f"event-{pair_id}", **standard | changes)
+
+
+WORST, BETTER, BEST = "Bad one. Bad two. Fine.", "Good one. Bad two. Fine.", "Good one. Good two. Fine."
+
+
+def test_versions_of_one_text_give_a_row_each_and_the_best_says_which_steps_stood() -> None:
+    chain = [improvement("a", BEST, WORST), improvement("b", BETTER, WORST), improvement("c", BEST, BETTER)]
+
+    rows = list(stepwise_rows(build_pairs_dataset(chain, SELECTION)))
+
+    assert [row["labels"] for row in rows] == [[False, False, True], [True, False, True], [True, True, True]]
+    assert ["".join(row["completions"]) for row in rows] == [WORST, BETTER, BEST]
+
+
+def test_two_texts_that_one_label_improved_are_two_stages() -> None:
+    log = [improvement("a", "Good.", "Bad."), improvement("b", "Right.", "Wrong.")]
+
+    assert [row["completions"] for row in stepwise_rows(build_pairs_dataset(log, SELECTION))] == [["Bad."], ["Good."], ["Wrong."], ["Right."]]
+
+
+def test_what_is_no_chain_gives_no_steps() -> None:
+    circle = [improvement("a", "x", "y"), improvement("b", "y", "z"), improvement("c", "z", "x")]
+    two_best = [improvement("a", "x", "z"), improvement("b", "y", "z")]
+    candidates = [improvement("a", "x", "y", source=PairSource.RATINGS)]
+
+    for log in (circle, two_best, candidates):
+        assert list(stepwise_rows(build_pairs_dataset(log, SELECTION))) == []
+
+
+@given(st.text(alphabet="ab.!? \n", max_size=40))
+def test_steps_joined_are_the_text(text: str) -> None:
+    assert "".join(split_steps(text)) == text
 
 
 def test_rows_that_a_trainer_would_refuse_are_not_written() -> None:

@@ -1,4 +1,4 @@
-"""Operating characteristics by simulation: false alarms, coverage, discovery rates and false warnings are what was declared. `make test-long`.
+"""Operating characteristics by simulation: false alarms, coverage, discovery rates and false warnings are what was declared. `make operating-characteristics`.
 
 Each prints the table that it checks (`pytest -s`). Rates are compared within three standard errors of the simulation, or by exact binomial bounds.
 """

@@ -23,7 +23,11 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def written(path: Path, table: tuple[int, int, int, int], **changes: Any) -> str:
-    values = {"policy_id": "billing-support", "error": None, "scores": [scores(*table, dimension=name) for name in DIMENSIONS]}
+    values = {
+        "policy_id": "billing-support",
+        "error": None,
+        "scores": [scores(*table, dimension=name, evaluator="check:billing-support") for name in DIMENSIONS],
+    }
     path.write_text(example(Evaluation, **(values | changes)).model_dump_json())
     return str(path)
 

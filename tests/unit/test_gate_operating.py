@@ -44,7 +44,7 @@ def test_what_is_simulated_is_what_decides(shift: float) -> None:
                 sum_baseline_squares=found.baseline_squares[row],
                 sum_products=found.products[row],
             )
-            for (dimension, name), found in evidence.items()
+            for (dimension, name, _), found in evidence.items()
         ]
         decision = decide(example(Evaluation, scores=scores, error=None), governed, RUBRIC, look)
         assert (decision.verdict is Verdict.PASS, decision.verdict is Verdict.BLOCK) == (judged.passed[row], judged.blocked[row])

@@ -11,7 +11,7 @@ from scipy import stats
 
 from tests.factories import example
 from tests.processors.scenario import RUBRIC, policy
-from trueloop.events import Evaluation, GateReason, PairedScores, Verdict
+from trueloop.events import Evaluation, EvaluatorEvidence, GateReason, PairedScores, Verdict
 from trueloop.gates.decide import Decision, decide
 from trueloop.gates.intervals import mean_difference, tango, wilson, z_of
 from trueloop.gates.looks import Look
@@ -230,6 +230,63 @@ def test_a_safety_dimension_blocks_without_correction_where_another_needs_more()
     assert decided(*found, dimensions=gated).reasons == (GateReason.REGRESSION,)
     plain = decided(*found, dimensions=[gate | {"safety": False} for gate in gated])
     assert (plain.verdict, plain.reasons) == (Verdict.INCONCLUSIVE, (GateReason.REGRESSION_UNCERTAIN,))
+
+
+def probed(failures: int, *, missing: int = 0, asked: int = 8, **gate: Any) -> Decision:
+    """A candidate that answers eight probes beside a dimension that passes."""
+    gated = [{"dimension": "accuracy", "evaluator": "check:support"}, {"dimension": "safety", "evaluator": "probe:privacy", "safety": True, **gate}]
+    n = asked - missing
+    found = [scores(1000, 980, 0, 0)]
+    if n:
+        found.append(scores(n, n - failures, 0, 0, dimension="safety", evaluator="probe:privacy"))
+    governed = policy(gate={"error_over": "look", "dimensions": gated})
+    beside = [EvaluatorEvidence(dimension="safety", evaluator="probe:privacy", n_asked=asked, n_missing=missing)] if asked else []
+    return decide(example(Evaluation, scores=found, evaluators=beside, error=None), governed, RUBRIC, Look.numbered(governed.gate, 1))
+
+
+def test_probes_are_counted_and_need_no_number_of_items() -> None:
+    assert probed(0).verdict is Verdict.PASS
+    failed = probed(1)
+    assert (failed.verdict, failed.reasons) == (Verdict.BLOCK, (GateReason.SAFETY_FAILURE,))
+    assert probed(1, max_failures=1).verdict is Verdict.PASS
+    assert probed(2, max_failures=1).verdict is Verdict.BLOCK
+
+
+def test_a_probe_without_an_answer_passes_nothing_and_hides_no_failure() -> None:
+    unanswered = probed(0, missing=1)
+    assert (unanswered.verdict, unanswered.reasons, unanswered.labels_needed) == (Verdict.INCONCLUSIVE, (GateReason.PROBES_INCOMPLETE,), None)
+    assert probed(0, asked=0).reasons == (GateReason.PROBES_INCOMPLETE,)
+    assert probed(0, asked=3, missing=3).reasons == (GateReason.PROBES_INCOMPLETE,)
+    assert probed(1, missing=1).verdict is Verdict.BLOCK
+
+
+def judged(low: float | None, table: tuple[int, int, int, int] = (1000, 980, 0, 0), **gate: Any) -> Decision:
+    gated = [{"dimension": "accuracy", "evaluator": "judge:panel"}]
+    evidence = EvaluatorEvidence(dimension="accuracy", evaluator="judge:panel", n_asked=1000, human_agreement=0.9, human_agreement_low=low)
+    governed = policy(gate={"error_over": "look", "dimensions": gated, **gate})
+    found = example(Evaluation, scores=[scores(*table, evaluator="judge:panel")], evaluators=[evidence], error=None)
+    return decide(found, governed, RUBRIC, Look.numbered(governed.gate, 1))
+
+
+def test_a_judge_decides_only_as_far_as_people_agree_with_it() -> None:
+    assert judged(None).verdict is Verdict.PASS, "a policy that demands nothing gets nothing"
+    assert judged(0.5, min_judge_agreement=0.5).verdict is Verdict.PASS
+    for low in (0.49, None):
+        unproven = judged(low, min_judge_agreement=0.5)
+        assert (unproven.verdict, unproven.reasons, unproven.labels_needed) == (Verdict.INCONCLUSIVE, (GateReason.JUDGE_UNPROVEN,), None)
+        assert unproven.dimensions[0].candidate == 0.98, "what it said is shown all the same"
+    bad = (1000, 500, 0, 300)
+    assert judged(0.9, bad, min_judge_agreement=0.5).verdict is Verdict.BLOCK
+    assert judged(0.1, bad, min_judge_agreement=0.5).verdict is Verdict.INCONCLUSIVE, "nor does it block"
+
+
+def test_two_evaluators_of_one_dimension_are_two_requirements() -> None:
+    gated = [{"dimension": "accuracy", "evaluator": name} for name in ("check:support", "judge:panel")]
+    good, bad = scores(1000, 980, 0, 0), scores(1000, 700, 0, 200, evaluator="judge:panel")
+    both = decided(good, bad, dimensions=gated)
+    assert both.verdict is Verdict.BLOCK
+    assert [(each.evaluator, each.verdict) for each in both.dimensions] == [("check:support", Verdict.PASS), ("judge:panel", Verdict.BLOCK)]
+    assert decided(good, dimensions=gated).reasons == (GateReason.NO_EVIDENCE,)
 
 
 TABLES = st.tuples(st.integers(0, 900), st.integers(0, 60), st.integers(0, 60), st.integers(0, 200))

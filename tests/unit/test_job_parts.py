@@ -19,9 +19,9 @@ from trueloop.trainers.device_lock import DeviceLock
 from trueloop.trainers.exchange import Exchange, RemoteFault
 from trueloop.trainers.executor import InProcess, open_executor
 from trueloop.trainers.faults import describe
+from trueloop.trainers.frame.training_report import TrainingReport
 from trueloop.trainers.job_files import JobFiles
 from trueloop.trainers.kubernetes_executor import MANIFEST, KubernetesJob
-from trueloop.trainers.report import TrainingReport
 
 from trueloop.config import TrainerSettings
 from trueloop.errors import ConfigurationError, TrainingError

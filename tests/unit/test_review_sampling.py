@@ -14,7 +14,7 @@ from tests.factories import example
 from tests.processors.scenario import START, trace
 from trueloop.estimates import hajek
 from trueloop.events import ReviewQuota, SamplingReason
-from trueloop.rubrics.policy import Anomalies, EdgeCase, Sampling
+from trueloop.rubrics.sampling_policy import Anomalies, EdgeCase, Sampling
 from trueloop.sampling.allocation import StratumDemand, allocate
 from trueloop.sampling.draws import draws, hashes
 from trueloop.sampling.edge_cases import common_values, edge_cases

@@ -16,10 +16,13 @@ from trueloop.estimates import Undefined
 from trueloop.events import DriftState, ReviewerReason, ReviewerStatus
 from trueloop.reviewers import (
     Admission,
+    Assignment,
     DailyEvidence,
     Evidence,
+    KnownItem,
     Retirement,
     SharedErrors,
+    assign_gold,
     consequence,
     dawid_skene,
     gold_accuracy,
@@ -380,18 +383,12 @@ def test_quarantine_needs_the_upper_bound_below_the_threshold():
         ({"too_fast": True}, ReviewerReason.TOO_FAST),
         ({"prefers_place": True}, ReviewerReason.PREFERS_PLACE),
         ({"drifted": True}, ReviewerReason.DRIFTED),
+        ({"same_errors": ("twin",)}, ReviewerReason.SHARED_ERRORS),
     ],
 )
 def test_doubts_put_under_watch_and_never_further(more, reason):
     found = consequence(evidence(20, 20, **more), POLICY)
     assert (found.status, found.reasons, found.weight) == (ReviewerStatus.WATCH, (reason,), POLICY.watch_weight)
-
-
-def test_shared_errors_are_told_and_have_no_consequence():
-    found = consequence(evidence(20, 20, same_errors=("twin",)), POLICY)
-    assert (found.status, found.reasons, found.weight) == (ReviewerStatus.ACTIVE, (ReviewerReason.SHARED_ERRORS,), 1.0)
-    more = consequence(evidence(20, 20, same_errors=("twin",), too_fast=True), POLICY)
-    assert (more.status, more.reasons) == (ReviewerStatus.WATCH, (ReviewerReason.TOO_FAST, ReviewerReason.SHARED_ERRORS))
 
 
 def test_onboarding_comes_before_everything():
@@ -457,6 +454,23 @@ def test_a_reviewer_who_became_careless_is_seen_and_one_who_always_was_is_not():
     assert reviewer_drift(every, contract) == stepwise
 
 
+def test_gold_is_assigned_by_what_onboarding_says():
+    items = {f"o{n}": KnownItem(onboarding=True) for n in range(3)} | {"worn": KnownItem(retired=True), "a": KnownItem(exposures=1), "b": KnownItem()}
+    policy, seen = Reviewers(gold_share=0.25), []
+    for number in range(3):
+        why, item = assign_gold("new", Admission.PENDING, items, policy, given=number, seen=seen, salt="s")
+        assert why is Assignment.ONBOARDING
+        seen.append(item)
+    assert sorted(seen) == ["o0", "o1", "o2"]
+    assert assign_gold("new", Admission.PENDING, items, policy, given=3, seen=seen, salt="s") == (Assignment.NONE_LEFT, None)
+    assert assign_gold("new", Admission.FAILED, items, policy, given=3, seen=(), salt="s") == (Assignment.NOT_ADMITTED, None)
+    passed = [assign_gold("old", Admission.PASSED, items, policy, given=number, seen=(), salt="s") for number in range(2000)]
+    assert set(passed) == {(Assignment.DUE, "b"), (Assignment.NOT_DUE, None)}
+    assert sum(why is Assignment.DUE for why, _ in passed) == pytest.approx(500, abs=80)
+    later = [assign_gold("old", Admission.PASSED, items, policy, given=number, seen=("a", "b"), salt="s") for number in range(40)]
+    assert set(later) == {(Assignment.NONE_LEFT, None), (Assignment.NOT_DUE, None)}
+
+
 def test_shared_errors_find_two_accounts_of_one_person():
     rng = random.Random(8)
     truths = {item: rng.randrange(3) for item in range(400)}
@@ -482,7 +496,7 @@ def test_pairs_with_few_errors_are_not_judged():
     assert shared_errors([], [], [], {}) == ()
     assert shared_errors(["a", "a"], ["x", "y"], [1, 1]) == ()  # two, and nobody else who says what is true
     # Of w and x the other two say that they are wrong, and the other way round; of any other pair the rest is divided.
-    divided = shared_errors(list("aaaa"), list("wxyz"), [1, 1, 0, 0])
+    divided = shared_errors(list("aaaa"), list("wxyz"), [1, 1, 0, 0], accuracies=dict.fromkeys("wxyz", 0.7))
     assert [(pair.first, pair.second, pair.n_errors, pair.n_shared) for pair in divided] == [("w", "x", 1, 1), ("y", "z", 1, 1)]
     # Whoever always flips is sure evidence for the opposite.
     (flipped,) = shared_errors(list("aaa"), ["w", "x", "flip"], [1, 0, 1], accuracies={"w": 0.5, "x": 0.5, "flip": 0.02})[:1]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trueloop.adapters.documents import load_policy, shipped, source_text
 from trueloop.rubrics import Policy
 from trueloop.rubrics.documents import parse_document
-from trueloop.rubrics.policy import Sampling
+from trueloop.rubrics.sampling_policy import Sampling
 from trueloop.rubrics.toml import toml_text
 from trueloop.sampling.planning import ASSUMED_SECONDS, Evidence, Moments, next_version, overall_half_width, plan, seconds_per_label, strata_of
 

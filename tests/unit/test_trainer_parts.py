@@ -40,7 +40,7 @@ def test_a_config_is_completed_with_the_places() -> None:
     assert read('{"beta": 0.5}') == Config(model_dir=Path("m"), dataset_file=Path("d"), output_dir=Path("o"), beta=0.5)
 
 
-@pytest.mark.parametrize("key", ["model_dir", "dataset_file", "output_dir"])
+@pytest.mark.parametrize("key", ["model_dir", "models_dir", "dataset_file", "output_dir", "state_dir"])
 def test_an_event_cannot_choose_the_places(key: str) -> None:
     with pytest.raises(ConfigurationError, match=key):
         read(json.dumps({key: "/etc"}))

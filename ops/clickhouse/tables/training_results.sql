@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS training_results
     `seconds` Float64 COMMENT 'Wall time since the job started, seconds.',
     `tokens` Nullable(Int64) COMMENT 'Tokens trained on; null while unknown.',
     `seed` Nullable(Int64) COMMENT 'Random seed; null before the configuration was read.',
+    `stopped_by` Nullable(String) COMMENT 'Rule that ended training before its last step, such as \'plateau\'; null for none.',
     `versions` Map(LowCardinality(String), String) COMMENT 'Versions of the packages that matter, by name.',
     `error_class` LowCardinality(Nullable(String)) COMMENT 'Class of the error; null unless FAILED or CANCELLED.',
     `error` Nullable(String) COMMENT 'What went wrong and what to do, without any training text; null unless FAILED or CANCELLED.',

@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS truths
     `task_id` String COMMENT 'The task.',
     `rubric_id` LowCardinality(String) COMMENT 'The rubric that was applied.',
     `rubric_version` Int64 COMMENT 'Version of the rubric, >= 1.',
-    `labels` Array(Tuple(label_id String, reviewer_id String, weight Float64)) COMMENT 'The labels that count, by reviewer; empty when all were taken back.',
+    `labels` Array(Tuple(label_id String, reviewer_id String, weight Float64, involved Bool)) COMMENT 'The labels that count, by reviewer; empty when all were taken back.',
     `units` Array(Tuple(dimension LowCardinality(String), candidate_id Nullable(String), categories Array(Int64), probabilities Array(Float64), mean Nullable(Float64), n_labels Int64)) COMMENT 'What they speak of, by dimension and candidate.',
     `adjudicate` Bool COMMENT 'Whether an adjudicator should decide: the task has its labels, and of some unit no value is likely enough by policy.',
     `_topic` LowCardinality(String) COMMENT 'Topic that the record was read from, as the registry names it.',

@@ -1,6 +1,7 @@
 """`trueloop emit`: events from JSON lines, checked line by line."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -35,7 +36,7 @@ def trace(file: str = FILE, application: str = APPLICATION, dry_run: bool = DRY_
       {"application": "support", "model": "m1", "consent": "TRAINING",
        "messages": [{"role": "USER", "content": "..."}], "completion": "..."}
     """
-    _emit(Trace, file, application, dry_run, as_json)
+    emit_lines(Trace, file, application, dry_run, as_json)
 
 
 @app.command()
@@ -48,7 +49,7 @@ def label(file: str = FILE, application: str = APPLICATION, dry_run: bool = DRY_
        "rubric_id": "support", "rubric_version": 1, "ratings":
        [{"candidate_id": "...", "dimension": "tone", "value": 1}]}
     """
-    _emit(Label, file, application, dry_run, as_json)
+    emit_lines(Label, file, application, dry_run, as_json)
 
 
 @app.command()
@@ -62,10 +63,11 @@ def appeal(file: str = FILE, application: str = APPLICATION, dry_run: bool = DRY
        "consent": "REVIEW", "completion": "...",
        "messages": [{"role": "USER", "content": "..."}]}
     """
-    _emit(Appeal, file, application, dry_run, as_json)
+    emit_lines(Appeal, file, application, dry_run, as_json)
 
 
-def _emit(kind: type[Event], file: str, application: str | None, dry_run: bool, as_json: bool) -> None:
+def emit_lines(kind: type[Event], file: str, application: str | None, dry_run: bool, as_json: bool) -> None:
+    """Check a file of JSON lines, send its events, and say how many. Raises ConfigurationError as `read_lines` does."""
     # The whole file is checked first: half a file in the stream helps nobody.
     events = read_lines(kind, file, application, datetime.now(UTC))
     if not dry_run:
@@ -73,7 +75,7 @@ def _emit(kind: type[Event], file: str, application: str | None, dry_run: bool, 
     if as_json:
         print_json({"events": len(events), "sent": 0 if dry_run else len(events)})
     else:
-        noun = kind.__name__.lower() + ("" if len(events) == 1 else "s")
+        noun = _noun(kind) + ("" if len(events) == 1 else "s")
         typer.echo(f"{len(events)} {noun} checked, nothing sent" if dry_run else f"sent {len(events)} {noun}")
 
 
@@ -103,8 +105,18 @@ def read_lines(kind: type[Event], file: str, application: str | None, now: datet
             except ValueError as error:
                 faults.append(f"line {number}: {_reason(error)}")
     if faults:
-        raise ConfigurationError(f"{file} holds lines that are no {kind.__name__.lower()}; nothing was sent:\n  " + "\n  ".join(faults))
+        raise ConfigurationError(f"{file} holds lines that are no {_noun(kind)}; nothing was sent:\n  " + "\n  ".join(faults))
     return events
+
+
+def _noun(kind: type[Event]) -> str:
+    """Return a kind of event in words.
+
+    >>> from trueloop.events import GoldAnswer
+    >>> _noun(GoldAnswer)
+    'gold answer'
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
 
 
 def _event(kind: type[Event], line: str, application: str | None, now: datetime) -> Event:

@@ -1,12 +1,11 @@
-"""The training set: which preference pairs of a range of the log count, and what trainers read of them."""
+"""The training set: which preference pairs of a range of the log count. What trainers read of them is in `trueloop.datasets.rows`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from trueloop.datasets.chat import chat_messages
 from trueloop.datasets.pair_log import EMPTY, extend, in_dataset
-from trueloop.events import PairSource, PreferencePair, Split
+from trueloop.events import PreferencePair, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +53,3 @@ def build_pairs_dataset(log: Iterable[PreferencePair], selection: PairSelection)
 def seen_prompts(log: Iterable[PreferencePair]) -> frozenset[str]:
     """Return the prompt hashes of every pair that was ever offered for training, withdrawn or not: an earlier model may have learned them."""
     return frozenset(pair.prompt_hash for pair in log if pair.split is Split.TRAIN)
-
-
-def preference_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
-    """Yield a row per pair, in the conversational columns of TRL: prompt, chosen, rejected; beside them the weight (>= 0, 1 is a full
-    pair) and the margin ([0, 1]). A pair of equal texts teaches nothing and has no row."""
-    for pair in dataset.pairs:
-        if pair.chosen != pair.rejected:
-            yield {
-                "prompt": chat_messages(pair.messages),
-                "chosen": [{"role": "assistant", "content": pair.chosen}],
-                "rejected": [{"role": "assistant", "content": pair.rejected}],
-                "weight": pair.weight,
-                "margin": pair.margin,
-            }
-
-
-def demonstration_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
-    """Yield prompt and completion for supervised training, each once; a blank completion has no row.
-
-    A prompt that a reviewer rewrote is taught by its rewrites alone: a chosen completion was only the better of two.
-    """
-    rewritten = {pair.prompt_hash for pair in dataset.pairs if pair.source is PairSource.REWRITE}
-    given: set[tuple[str, str]] = set()
-    for pair in dataset.pairs:
-        if pair.source is not PairSource.REWRITE and pair.prompt_hash in rewritten:
-            continue
-        if pair.chosen.strip() and (pair.prompt_hash, pair.chosen) not in given:
-            given.add((pair.prompt_hash, pair.chosen))
-            yield {"prompt": chat_messages(pair.messages), "completion": [{"role": "assistant", "content": pair.chosen}]}

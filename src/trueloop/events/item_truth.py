@@ -12,7 +12,8 @@ class StandingVoice(Record):
 
     label_id: Identifier = Field(description="Event id of the label.")
     reviewer_id: Identifier = Field(description="Pseudonym of the reviewer.")
-    weight: Probability = Field(description="What the reviewer's votes count by policy, [0, 1]; 0 in onboarding and quarantine.")
+    weight: Probability = Field(description="What the reviewer's votes count by policy, [0, 1]; 0 in onboarding and quarantine, and when involved.")
+    involved: bool = Field(default=False, description="Whether the task is an appeal, and the reviewer has a label on another task of its trace.")
 
 
 class UnitTruth(Record):

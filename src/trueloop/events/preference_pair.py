@@ -17,6 +17,10 @@ class PairSource(StrEnum):
     PAIRWISE = "PAIRWISE"
     RATINGS = "RATINGS"
     REWRITE = "REWRITE"
+    SPAN = "SPAN"
+    """Two versions of one answer: what a reviewer's edits of marked spans made of it."""
+    APPEAL = "APPEAL"
+    """The answer that a user objected to, against what the re-review made of it."""
 
 
 class DimensionOutcome(Record):
@@ -43,20 +47,25 @@ class PreferencePair(Event):
     )
     withdrawn: bool = Field(default=False, description="True when later labels took the pair back; it then counts for nothing.")
     margin: Annotated[Number, Field(ge=0)] = Field(
-        description="Net wins over dimensions divided by their number, or the share of votes won minus lost; [0, 1]; 1 for rewrites."
+        description="Net wins over dimensions divided by their number, or the share of votes won minus lost; [0, 1]; 1 for rewrites; "
+        "for one edit of a span its share of the severity of all edits of the answer."
     )
     p_correct: Probability | None = Field(
         default=None,
-        description="Posterior probability that the chosen one is truly better, [0, 1]; a tie counts against it. Null for rewrites: nobody compared them.",
+        description="Posterior probability that the chosen one is truly better, [0, 1]; a tie counts against it. Null for rewrites and edits: nobody compared.",
     )
     weight: Annotated[Number, Field(ge=0)] = Field(
         description="Weight in training, >= 0; 1 is a full pair: the mean weight of the reviewers who spoke of it. 0 when it was withdrawn."
     )
-    source: PairSource = Field(description="PAIRWISE, RATINGS or REWRITE.")
+    source: PairSource = Field(description="PAIRWISE, RATINGS, REWRITE, SPAN or APPEAL.")
     outcomes: list[DimensionOutcome] = Field(description="Comparison per dimension.")
     task_id: Identifier = Field(description="The task it comes from.")
     trace_id: Identifier = Field(description="The trace it comes from.")
     label_ids: list[str] = Field(description="Event ids of the labels it stands on.")
+    reviewers: list[str] = Field(default_factory=list, description="Pseudonyms of who gave these labels, each once, in order.")
+    appellant: str | None = Field(
+        default=None, description="Hash of the subject whose appeal led to the task; null when none did, and when the appeal names no subject."
+    )
     rubric_id: Identifier = Field(description="The rubric that was applied.")
     rubric_version: Annotated[int, Field(ge=1)] = Field(description="Version of the rubric, >= 1.")
     rubric_hash: Identifier = Field(description="Content hash of the rubric.")

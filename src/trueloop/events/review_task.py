@@ -32,7 +32,7 @@ class SamplingReason(StrEnum):
 
 
 class Split(StrEnum):
-    """What evidence on a prompt may be used for; a hash of the prompt decides, so the two never share one."""
+    """What evidence on a prompt may be used for; a hash of the prompt, or of what the policy takes to be alike, decides: the two never share one."""
 
     UNKNOWN = "UNKNOWN"
     TRAIN = "TRAIN"
@@ -64,12 +64,17 @@ class ReviewTask(Event):
     stratum: str = Field(description="The stratum that the probability belongs to, such as 'all', 'locale=de', 'anomaly:SLOW' or 'alarm:locale=de'.")
     reasons: list[SamplingReason] = Field(min_length=1, description="Why the trace was chosen: UNIFORM, UNCERTAINTY, ANOMALY, APPEAL or ALARM.")
     slices: dict[str, str] = Field(default_factory=dict, description="Segments of the trace: name to value.")
-    prompt_hash: Identifier = Field(description="Identity of the prompt; splits are made by it.")
-    split: Split = Field(description="TRAIN or CALIBRATION, by the hash of the prompt.")
+    prompt_hash: Identifier = Field(description="Identity of the prompt.")
+    split: Split = Field(description="TRAIN or CALIBRATION, by the hash of the prompt or of its cluster (policy: `sampling.split_by`).")
     trainable: bool = Field(description="Whether the subject's consent allows training on this trace.")
     labels_needed: Annotated[int, Field(ge=1, le=100)] = Field(description="Independent labels wanted, 1 to 100.")
     pool: str = Field(description="The group of reviewers that may take it.")
     due_at: Timestamp = Field(description="When the labels are due, UTC.")
+    appellant: str | None = Field(
+        default=None,
+        description="Hash of the subject who objects, sealed with the deployment's blinding key: it is another word on each task, so it shows no reviewer "
+        "which tasks are of one user. Null for a task that is no appeal, and for an appeal without a subject.",
+    )
     messages: list[Message] = Field(min_length=1, description="The prompt, oldest turn first.")
     candidates: list[Candidate] = Field(min_length=1, max_length=26, description="Completions in display order, which is random per task; 1 to 26.")
 

@@ -44,6 +44,6 @@ class TrainingRequest(Event):
     policy_version: Annotated[int, Field(ge=1)] = Field(description="Version of that policy, >= 1.")
 
 
-def job_id_of(method: str, base_checkpoint: str, dataset: str, dataset_version: int, dataset_hash: str, config: str) -> str:
+def job_id_of(method: str, base_checkpoint: str, config: str, *, dataset: str, dataset_version: int, dataset_hash: str) -> str:
     """Return the id of the job that these make: who orders the same again, or replays the order, means the same job."""
     return derive_id("job", method, base_checkpoint, dataset, str(dataset_version), dataset_hash, config)

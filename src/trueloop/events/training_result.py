@@ -43,6 +43,7 @@ class TrainingResult(Event):
     seconds: Annotated[Number, Field(ge=0)] = Field(description="Wall time since the job started, seconds.")
     tokens: Count | None = Field(default=None, description="Tokens trained on; null while unknown.")
     seed: int | None = Field(default=None, description="Random seed; null before the configuration was read.")
+    stopped_by: str | None = Field(default=None, description="Rule that ended training before its last step, such as 'plateau'; null for none.")
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the packages that matter, by name.")
     error_class: str | None = Field(default=None, description="Class of the error; null unless FAILED or CANCELLED.")
     error: str | None = Field(default=None, description="What went wrong and what to do, without any training text; null unless FAILED or CANCELLED.")

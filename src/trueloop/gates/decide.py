@@ -1,6 +1,6 @@
 """The gate: one verdict per dimension and slice, and one over all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from trueloop.events import DimensionVerdict, Evaluation, GateReason, PairedScores, Verdict
@@ -8,13 +8,15 @@ from trueloop.gates.intervals import Bounds, mean_difference, tango, wilson
 from trueloop.gates.judge import Judgement, judge
 from trueloop.gates.looks import Look
 from trueloop.gates.missing_labels import further_items
-from trueloop.gates.requirements import Evidence, Kind, Requirement, requirements
+from trueloop.gates.requirements import Evidence, Kind, Requirement, Unit, requirements
+from trueloop.gates.withheld import withheld_units
 from trueloop.rubrics import Policy, Rubric
 
 _REASONS = {
     Kind.FLOOR: (GateReason.BELOW_FLOOR, GateReason.FLOOR_UNCERTAIN),
     Kind.NON_INFERIORITY: (GateReason.REGRESSION, GateReason.REGRESSION_UNCERTAIN),
     Kind.SUPERIORITY: (GateReason.NOT_SUPERIOR, GateReason.SUPERIORITY_UNCERTAIN),
+    Kind.COUNT: (GateReason.SAFETY_FAILURE, GateReason.PROBES_INCOMPLETE),
 }
 """Why a requirement blocks, and why it leaves the gate open."""
 
@@ -34,35 +36,51 @@ def decide(evaluation: Evaluation, policy: Policy, rubric: Rubric, look: Look) -
 
     It passes when the evidence meets every requirement of the policy at the look's error, is blocked when it shows that one is missed, and else
     the evidence does not say; `Judgement` says which errors are held, `look_alpha` over which looks. Without evidence on every gated dimension
-    nothing passes.
+    nothing passes, nor by a judge whose agreement with people is below what the policy demands, nor with probes left unanswered.
     """
     if evaluation.error is not None:
         return Decision(Verdict.INCONCLUSIVE, (GateReason.EVALUATION_FAILED,), (), None)
-    scored = {(scores.dimension, scores.slice): scores for scores in evaluation.scores if scores.n > 0}
+    scored = {(scores.dimension, scores.slice, scores.evaluator): scores for scores in evaluation.scores if scores.n > 0}
     required = requirements(policy, rubric, scored)
-    evidence = {unit: Evidence.of([scores]) for unit, scores in scored.items()}
-    judgement = judge(required, evidence, look.alpha, policy.gate.min_items)
-    verdicts = tuple(_verdicts(required, judgement, scored, policy.gate.min_items, look))
+    withheld = withheld_units(evaluation, policy.gate, required)
+    # An unproven judge says nothing at all; a probe that failed has failed, however many others were not answered.
+    evidence = {unit: Evidence.of([scores]) for unit, scores in scored.items() if withheld.get(unit) is not GateReason.JUDGE_UNPROVEN}
+    judgement = judge(required, evidence, look.alpha, policy.gate.min_items, withheld=withheld)
+    found = _Found(required, judgement, scored, withheld)
+    verdicts = tuple(_verdicts(found, policy.gate.min_items, look))
     reasons = tuple(dict.fromkeys(reason for verdict in verdicts for reason in verdict.reasons if reason is not GateReason.MEETS_ALL))
     if judgement.blocked[0]:
         return Decision(Verdict.BLOCK, reasons, verdicts, 0)
     if judgement.passed[0]:
         return Decision(Verdict.PASS, (GateReason.MEETS_ALL,), verdicts, 0)
+    if withheld:
+        return Decision(Verdict.INCONCLUSIVE, reasons, verdicts, None)
     items = [scored[each.unit].n if each.unit in scored else 0 for each in required]
     needed = further_items(judgement, range(len(required)), required, items=items, min_items=policy.gate.min_items, alpha=look.next_alpha)
     return Decision(Verdict.INCONCLUSIVE, reasons, verdicts, needed)
 
 
-def _verdicts(
-    required: Sequence[Requirement], judgement: Judgement, scored: dict[tuple[str, str], PairedScores], least: int, look: Look
-) -> Iterator[DimensionVerdict]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was required, what came of it, and what it stands on."""
+
+    required: Sequence[Requirement]
+    judgement: Judgement
+    scored: Mapping[Unit, PairedScores]
+    withheld: Mapping[Unit, GateReason]
+
+
+def _verdicts(found: _Found, least: int, look: Look) -> Iterator[DimensionVerdict]:
+    required, judgement = found.required, found.judgement
     for unit in dict.fromkeys(each.unit for each in required):
         columns = [column for column, each in enumerate(required) if each.unit == unit]
-        scores = scored.get(unit)
-        reasons = list(dict.fromkeys(_reasons(required, judgement, columns, scores)))
+        scores = found.scored.get(unit)
+        reasons = list(dict.fromkeys(_reasons(found, columns)))
         verdict = _verdict(judgement, columns)
         needed: int | None = 0
-        if verdict is Verdict.INCONCLUSIVE:
+        if verdict is Verdict.INCONCLUSIVE and unit in found.withheld:
+            needed = None  # more items do not mend it
+        elif verdict is Verdict.INCONCLUSIVE:
             items = [scores.n if scores else 0] * len(required)
             needed = further_items(judgement, columns, required, items=items, min_items=least, alpha=look.next_alpha)
         tested = bool(judgement.tested[0, columns].all())
@@ -70,13 +88,14 @@ def _verdicts(
         yield DimensionVerdict(
             dimension=unit[0],
             slice=unit[1],
+            evaluator=unit[2],
             verdict=verdict,
             reasons=reasons or [GateReason.MEETS_ALL],
             floor=next((required[column].limit for column in columns if required[column].kind is Kind.FLOOR), None),
-            max_regression=gate.max_regression,
+            max_regression=None if gate.probes else gate.max_regression,
             superior=any(required[column].kind is Kind.SUPERIORITY for column in columns),
             safety=gate.safety,
-            max_failures=gate.max_failures,
+            max_failures=gate.failures_allowed,
             confidence=1.0 - look.alpha,
             pass_p=float(judgement.pass_p[0, columns].max()) if tested else None,
             block_p=float(judgement.block_p[0, columns].min()) if tested else None,
@@ -91,13 +110,15 @@ def _verdict(judgement: Judgement, columns: list[int]) -> Verdict:
     return Verdict.PASS if judgement.met[0, columns].all() else Verdict.INCONCLUSIVE
 
 
-def _reasons(required: Sequence[Requirement], judgement: Judgement, columns: list[int], scores: PairedScores | None) -> Iterator[GateReason]:
+def _reasons(found: _Found, columns: list[int]) -> Iterator[GateReason]:
+    required, judgement = found.required, found.judgement
     for column in columns:
+        unit = required[column].unit
         misses, unsure = _REASONS[required[column].kind]
         if judgement.failed[0, column]:
             yield GateReason.SAFETY_FAILURE
         if not judgement.tested[0, column]:
-            yield GateReason.TOO_FEW_ITEMS if scores else GateReason.NO_EVIDENCE
+            yield found.withheld.get(unit) or (GateReason.TOO_FEW_ITEMS if unit in found.scored else GateReason.NO_EVIDENCE)
         elif judgement.missed[0, column]:
             yield misses
         elif not judgement.met[0, column]:

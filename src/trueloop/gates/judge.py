@@ -1,13 +1,13 @@
 """From statistics to verdicts, for one candidate or for thousands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from trueloop.gates.holm import holm
-from trueloop.gates.requirements import Evidence, Requirement
+from trueloop.gates.requirements import Evidence, Kind, Requirement, Unit
 from trueloop.gates.score_statistics import Numbers, upper_tail
 
 Mask = npt.NDArray[np.bool_]
@@ -59,14 +59,15 @@ class Judgement:
         return np.asarray(self.met.all(axis=1) & ~self.blocked & (self.met.shape[1] > 0))
 
 
-def judge(required: Sequence[Requirement], evidence: Mapping[tuple[str, str], Evidence], alpha: float, min_items: int) -> Judgement:
+def judge(required: Sequence[Requirement], evidence: Mapping[Unit, Evidence], alpha: float, min_items: int, *, withheld: Collection[Unit] = ()) -> Judgement:
     """Judge candidates.
 
     Args:
         required: What is required, m >= 1.
-        evidence: By dimension and slice; one without evidence is absent. All of the same candidates, n >= 1.
+        evidence: By unit; one without evidence is absent. All of the same candidates, n >= 1.
         alpha: One-sided error that this look may spend, (0, 0.5).
-        min_items: Least items for a test, >= 1.
+        min_items: Least items for a test, >= 1. What is counted and not inferred needs none.
+        withheld: Units whose evidence meets and misses nothing, whatever it says; failures are counted all the same.
     """
     rows = max((len(each.n) for each in evidence.values()), default=1)
     shape = (rows, len(required))
@@ -76,9 +77,9 @@ def judge(required: Sequence[Requirement], evidence: Mapping[tuple[str, str], Ev
         if found is None:
             continue
         statistics[:, column] = found.statistic(each)
-        tested[:, column] = found.n >= min_items
-        if each.gate.max_failures is not None:
-            failed[:, column] = found.failures > each.gate.max_failures + 1e-9
+        tested[:, column] = (found.n >= (1 if each.kind is Kind.COUNT else min_items)) & (each.unit not in withheld)
+        if each.gate.failures_allowed is not None:
+            failed[:, column] = found.failures > each.gate.failures_allowed + 1e-9
     exempt = np.asarray([each.gate.safety for each in required], dtype=bool)
     pass_p = np.where(tested, upper_tail(statistics), 1.0)
     block_p = np.where(tested, holm(upper_tail(-statistics), tested & ~exempt), 1.0)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trueloop.events import Evaluation
 from trueloop.gates.spending import look_alpha
-from trueloop.rubrics.policy import Gate
+from trueloop.rubrics.gate_policy import Gate
 
 REMEMBERED = 500
 """Looks that are remembered, to know an evaluation that comes again and to count the looks at one candidate."""
@@ -27,7 +27,7 @@ class Look:
     def numbered(cls, gate: Gate, number: int, of_candidate: int = 1, family: int = 1) -> "Look":
         """Return the look of that number under a policy.
 
-        >>> from trueloop.rubrics.policy import DimensionGate
+        >>> from trueloop.rubrics.gate_policy import DimensionGate
         >>> gate = Gate(dimensions=(DimensionGate(dimension="tone", evaluator="preference-accuracy"),))
         >>> round(Look.numbered(gate, 1).alpha, 4), round(Look.numbered(gate, 2).alpha, 4)
         (0.025, 0.0083)

@@ -10,7 +10,7 @@ import numpy as np
 from trueloop.events import Verdict
 from trueloop.gates.judge import Judgement, judge
 from trueloop.gates.looks import Look
-from trueloop.gates.requirements import Evidence, requirements
+from trueloop.gates.requirements import Evidence, Unit, requirements
 from trueloop.gates.scores import ALL
 from trueloop.rubrics import Policy, Rubric
 
@@ -73,7 +73,7 @@ def assumed_baseline(policy: Policy, rubric: Rubric) -> dict[str, float]:
     0.94
     """
     found = {}
-    for gate in policy.gate.dimensions:
+    for gate in inferred(policy).gate.dimensions:
         dimension = rubric.dimension(gate.dimension)
         found[gate.dimension] = WITHOUT_FLOOR if dimension is None or dimension.floor is None else (1 + dimension.floor) / 2
     return found
@@ -82,11 +82,13 @@ def assumed_baseline(policy: Policy, rubric: Rubric) -> dict[str, float]:
 def scenarios(policy: Policy, better: float) -> tuple[Scenario, ...]:
     """Return an identical candidate, one that is better by `better` everywhere, and per dimension one that just misses what the policy requires.
 
-    Where superiority is required, a candidate that is no better misses it.
+    Where superiority is required, a candidate that is no better misses it. Evaluators of one dimension are supposed to see the same, and the last
+    one's rule is the one that is just missed.
     """
-    named = [gate.dimension for gate in policy.gate.dimensions]
+    sampled = inferred(policy).gate.dimensions
+    named = [gate.dimension for gate in sampled]
     found = [Scenario("identical"), Scenario(f"better by {better:g}", dict.fromkeys(named, better))]
-    for gate in policy.gate.dimensions:
+    for gate in {gate.dimension: gate for gate in sampled}.values():
         if gate.require == "superior":
             others = {name: better for name in named if name != gate.dimension}
             found.append(Scenario(f"no better on {gate.dimension}", others | {gate.dimension: 0.0}))
@@ -106,29 +108,33 @@ def characteristic(
     return Characteristic(scenario, n, simulations, int(found.passed.sum()), int(found.blocked.sum()))
 
 
+def inferred(policy: Policy) -> Policy:
+    """Return the policy without its probes: their failures are counted, so there is no chance in what a gate says of them."""
+    sampled = tuple(gate for gate in policy.gate.dimensions if not gate.probes)
+    return policy.model_copy(update={"gate": policy.gate.model_copy(update={"dimensions": sampled})})
+
+
 def simulated(
     policy: Policy, rubric: Rubric, assumed: Assumptions, scenario: Scenario, *, n: int, simulations: int, look: Look, random: "Generator"
 ) -> Judgement:
     """Return the judgement of simulated candidates, one per row."""
     evidence = simulated_evidence(policy, assumed, scenario, n=n, simulations=simulations, random=random)
-    return judge(requirements(policy, rubric, evidence), evidence, look.alpha, policy.gate.min_items)
+    return judge(requirements(inferred(policy), rubric, evidence), evidence, look.alpha, policy.gate.min_items)
 
 
-def simulated_evidence(
-    policy: Policy, assumed: Assumptions, scenario: Scenario, *, n: int, simulations: int, random: "Generator"
-) -> dict[tuple[str, str], Evidence]:
-    """Return the sums of paired scores of simulated candidates, by dimension and slice."""
+def simulated_evidence(policy: Policy, assumed: Assumptions, scenario: Scenario, *, n: int, simulations: int, random: "Generator") -> dict[Unit, Evidence]:
+    """Return the sums of paired scores of simulated candidates, by dimension, slice and evaluator. Evaluators err independently."""
     sizes = {name: int(share * n + 1e-9) for name, share in assumed.slices.items()}
     sizes = {name: size for name, size in sizes.items() if size}
-    evidence: dict[tuple[str, str], Evidence] = {}
-    for gate in policy.gate.dimensions:
+    evidence: dict[Unit, Evidence] = {}
+    for gate in inferred(policy).gate.dimensions:
         if gate.dimension not in assumed.baseline:
             raise ValueError(f"no baseline is assumed for dimension {gate.dimension!r}; given are {', '.join(assumed.baseline) or 'none'}")
         cells = _cells(assumed.baseline[gate.dimension], scenario.shifts.get(gate.dimension, 0.0), assumed.correlation)
         parts = {name: random.multinomial(size, cells, simulations).astype(np.float64) for name, size in sizes.items()}
         rest = random.multinomial(n - sum(sizes.values()), cells, simulations).astype(np.float64)
         for name, table in {ALL: sum(parts.values(), rest), **parts}.items():
-            evidence[gate.dimension, name] = Evidence.of_tables(table[:, 0], table[:, 1], table[:, 2], table.sum(axis=1))
+            evidence[gate.dimension, name, gate.evaluator] = Evidence.of_tables(table[:, 0], table[:, 1], table[:, 2], table.sum(axis=1))
     return evidence
 
 

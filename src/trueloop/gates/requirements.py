@@ -10,20 +10,27 @@ from trueloop.events import PairedScores
 from trueloop.gates.score_statistics import Numbers, floor_statistic, mean_statistic, tango_statistic
 from trueloop.gates.scores import ALL
 from trueloop.rubrics import Policy, Rubric
-from trueloop.rubrics.policy import DimensionGate
+from trueloop.rubrics.gate_policy import DimensionGate
+
+_ROUNDING = 1e-9
 
 
 class Kind(Enum):
-    """What is required: a least mean score, a largest loss against the baseline, or a gain over it."""
+    """What is required: a least mean score, a largest loss against the baseline, a gain over it, or no more failures than are allowed."""
 
     FLOOR = auto()
     NON_INFERIORITY = auto()
     SUPERIORITY = auto()
+    COUNT = auto()
+
+
+Unit = tuple[str, str, str]
+"""Dimension, slice and evaluator: what evidence is of, and what a verdict is on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One thing that the true scores of a candidate have to meet: a floor, or a least difference from the baseline."""
+    """One thing that the scores of a candidate have to meet: a floor, a least difference from the baseline, or a most of failures."""
 
     gate: DimensionGate
     slice: str
@@ -31,26 +38,30 @@ class Requirement:
     limit: float
 
     @property
-    def unit(self) -> tuple[str, str]:
-        """Dimension and slice."""
-        return self.gate.dimension, self.slice
+    def unit(self) -> Unit:
+        """What has to meet it."""
+        return self.gate.dimension, self.slice, self.gate.evaluator
 
 
-def requirements(policy: Policy, rubric: Rubric, slices: Iterable[tuple[str, str]] = ()) -> tuple[Requirement, ...]:
+def requirements(policy: Policy, rubric: Rubric, units: Iterable[Unit] = ()) -> tuple[Requirement, ...]:
     """Return what a policy requires, in the order of its dimensions and of the names of slices.
 
-    Superiority is required over all items only: that each slice gains says more than that the whole does, and no policy means it.
+    Superiority is required over all items only: that each slice gains says more than that the whole does, and no policy means it. Of probes only
+    failures are counted, over all: they are no sample, so there is nothing to infer from them.
 
     Args:
         policy: The policy.
         rubric: Its rubric, which has the floors.
-        slices: (dimension, slice) of the slices that have evidence, beside 'all', in any order.
+        units: What has evidence, in any order; slices are gated where they have some.
     """
     found: list[Requirement] = []
-    named = sorted(set(slices))
+    named = sorted(set(units))
     for gate in policy.gate.dimensions:
+        if gate.probes:
+            found.append(Requirement(gate, ALL, Kind.COUNT, float(gate.failures_allowed or 0)))
+            continue
         dimension = rubric.dimension(gate.dimension)
-        for name in (ALL, *(name for of, name in named if of == gate.dimension and name != ALL)):
+        for name in (ALL, *(name for of, name, by in named if (of, by) == (gate.dimension, gate.evaluator) and name != ALL)):
             if dimension is not None and dimension.floor is not None:
                 found.append(Requirement(gate, name, Kind.FLOOR, dimension.floor))
             if gate.require == "superior" and name == ALL:
@@ -102,6 +113,8 @@ class Evidence:
 
     def statistic(self, required: Requirement) -> Numbers:
         """Return how far the evidence lies from a limit, in standard errors; above 0 it speaks for the candidate."""
+        if required.kind is Kind.COUNT:
+            return np.where(self.failures <= required.limit + _ROUNDING, np.inf, -np.inf)
         if required.kind is Kind.FLOOR:
             return floor_statistic(np.minimum(self.candidate / self.n, 1.0), self.n, required.limit)
         if self.binary:

@@ -280,7 +280,9 @@ def _request(state: TriggerState, dataset: DatasetVersion, release: Checkpoint, 
     training = governed.policy.training
     base = state.candidate if training.start_from == "candidate" and state.candidate is not None else release
     config = canonical_json(training.config)
-    job_id = job_id_of(training.method, base.id, dataset.name, dataset.version, dataset.content_hash, config)
+    job_id = job_id_of(
+        training.method, base.id, config, dataset=dataset.name, dataset_version=dataset.version, dataset_hash=dataset.content_hash
+    )  # fmt: skip
     return TrainingRequest(
         event_id=derive_id("training-request", job_id),
         occurred_at=at,

@@ -4,6 +4,7 @@ from trueloop.reviewers.consequences import Consequence, Evidence, consequence, 
 from trueloop.reviewers.dawid_skene import DawidSkene, dawid_skene
 from trueloop.reviewers.drift import reviewer_drift
 from trueloop.reviewers.gold_accuracy import gold_accuracy, gold_accuracy_of
+from trueloop.reviewers.gold_assignment import Assignment, KnownItem, assign_gold
 from trueloop.reviewers.gold_items import GoldItem, Retirement, gold_is_due, gold_items, next_gold_item
 from trueloop.reviewers.onboarding import Admission, OnboardingResult, onboarding
 from trueloop.reviewers.reliability import DailyEvidence, Reliability, reliability, reliability_of
@@ -12,8 +13,8 @@ from trueloop.reviewers.speed import Speed, speed
 from trueloop.reviewers.truth import fitted_truth, item_truth, p_correct
 
 __all__ = [
-    "Admission", "Consequence", "DailyEvidence", "DawidSkene", "Evidence", "GoldItem", "OnboardingResult", "Reliability", "Retirement",
-    "SharedErrors", "Speed", "consequence", "dawid_skene", "fitted_truth", "gold_accuracy", "gold_accuracy_of", "gold_is_due", "gold_items", "item_truth",
-    "needs_adjudication", "next_gold_item", "onboarding", "p_correct", "reliability", "reliability_of", "reviewer_drift", "same_voice",
-    "shared_errors", "speed",
+    "Admission", "Assignment", "Consequence", "DailyEvidence", "DawidSkene", "Evidence", "GoldItem", "KnownItem", "OnboardingResult", "Reliability",
+    "Retirement", "SharedErrors", "Speed", "assign_gold", "consequence", "dawid_skene", "fitted_truth", "gold_accuracy", "gold_accuracy_of", "gold_is_due",
+    "gold_items", "item_truth", "needs_adjudication", "next_gold_item", "onboarding", "p_correct", "reliability", "reliability_of", "reviewer_drift",
+    "same_voice", "shared_errors", "speed",
 ]  # fmt: skip

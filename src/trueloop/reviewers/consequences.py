@@ -56,9 +56,8 @@ def consequence(evidence: Evidence, policy: Reviewers) -> Consequence:
     * ONBOARDING until the onboarding set is passed; who failed it stays there.
     * QUARANTINED only when the upper bound of the gold accuracy is below `quarantine_below`, over `min_gold` items or more: never for want of
       evidence, and never by the opinion of other reviewers, who may be the ones who are wrong.
-    * WATCH when the gold accuracy over as many is below `watch_below`, or for speed, preference of a place or drift: a person looks.
-    * ACTIVE otherwise. Shared errors alone are told, and have no consequence: good reviewers beside a careless one are
-      suspected of them too. Routed to the dimensions on which the lower bound of the reliability is at least `route_above`.
+    * WATCH when the gold accuracy over as many is below `watch_below`, or for speed, preference of a place, drift or shared errors: a person looks.
+    * ACTIVE otherwise. Routed to the dimensions on which the lower bound of the reliability is at least `route_above`.
 
     >>> from trueloop.reviewers.gold_accuracy import gold_accuracy_of
     >>> from trueloop.rubrics.policy import Reviewers
@@ -70,7 +69,7 @@ def consequence(evidence: Evidence, policy: Reviewers) -> Consequence:
         status, weight = ReviewerStatus.ONBOARDING, 0.0
     elif ReviewerReason.GOLD_BELOW_QUARANTINE in reasons:
         status, weight = ReviewerStatus.QUARANTINED, 0.0
-    elif set(reasons) - {ReviewerReason.SHARED_ERRORS}:
+    elif reasons:
         status, weight = ReviewerStatus.WATCH, policy.watch_weight
     else:
         status, weight = ReviewerStatus.ACTIVE, 1.0

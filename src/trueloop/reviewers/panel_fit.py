@@ -122,13 +122,11 @@ class PanelVotes:
                     by_dimension[vote.unit[0]].append(vote)
         models = {name: self._model(votes) for name, votes in sorted(by_dimension.items())}
         every = [vote for votes in by_dimension.values() for vote in votes]
-        pairs = self._pairs(every, models)
-        voices = same_voice(pairs)
-        if voices:
-            # Accounts of one person make each other look excellent: what is true is asked once more with one voice for each of them.
-            heard = _one_voice(every, voices)
-            pairs = self._pairs(every, {name: self._model([vote for vote in heard if vote.unit[0] == name]) for name in models})
-        return PanelFit(models, pairs)
+        # Accounts of one person make each other look excellent in a fit: they are searched for without one first, and then heard as one voice.
+        voices = same_voice(self._pairs(every, {}))
+        heard = _one_voice(every, voices)
+        fitted = {name: self._model([vote for vote in heard if vote.unit[0] == name]) for name in models} if voices else models
+        return PanelFit(models, self._pairs(every, fitted))
 
     def _pairs(self, votes: list[Vote], models: Mapping[str, DawidSkene]) -> tuple[SharedErrors, ...]:
         names = {vote.reviewer_id for vote in votes}

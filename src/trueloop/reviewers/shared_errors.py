@@ -18,7 +18,6 @@ SURE = 0.8
 """Probability from which others say what is true: two of them who agree, or one who is excellent."""
 _LEAST = 0.01
 """No accuracy counts as closer to 0 or 1: nobody decides alone."""
-_UNSURE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +60,17 @@ def shared_errors(
     """Return every pair of reviewers that judged common items, those that share the most errors first.
 
     What is wrong is said by gold, and where there is none by the *other* reviewers of the item, when they are sure of it: a truth in which the
-    pair has a say would make two accounts that always agree look right. Two who err with rates a and b, independently, share
-    ab / (a + b - ab) of the errors that either makes. But people err on the same hard items without knowing of each other, and where the others
-    are wrong, all who are right seem to err. So the yardstick is that share times a factor: what all pairs share, over what they would if they
-    were independent, pairs with one voice (`same_voice`) left out. Where most reviewers collude, they are the yardstick, and only gold helps.
+    pair has a say would make two accounts that always agree look right. The others may err too, a careless one above all: then two who are right
+    seem to share an error, so what is expected counts how sure the others are (`_Counts.expected_share`). But people err on the same hard items
+    without knowing of each other. So the yardstick is that share times a factor, at least 1: what all pairs share, over what they would if they were
+    independent, pairs with one voice (`same_voice`) left out. Where most reviewers collude, they are the yardstick, and only gold helps.
 
     Args:
         items: What was judged.
         reviewers: By whom; one row per judgement. A later row of the same reviewer and item replaces an earlier one.
         values: What they said; a missing value (None, NaN) does not count.
         truths: Gold items -> what is true.
-        accuracies: Reviewer -> chance to be right, (0, 1), from a fit that is anchored by gold; all alike when left out.
+        accuracies: Reviewer -> chance to be right, (0, 1), from a fit that is anchored by gold; who is not named counts by how often they are seen to err.
         data: Data frame; then columns may be given by name.
         false_discovery_rate: Expected share of false flags among all flags, (0, 1).
 
@@ -113,20 +112,38 @@ def same_voice(pairs: Sequence[SharedErrors], least_share: float = 0.8) -> dict[
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """Of a pair: items, errors of the first, of the second, of either, and shared."""
+    """Of a pair: items, errors of the first, of the second, of either, and shared; the sum of the probabilities that the others are right."""
 
     items: int = 0
     first: int = 0
     second: int = 0
     either: int = 0
     shared: int = 0
+    sure: float = 0.0
+
+    def expected_share(self, first: float, second: float) -> float:
+        """Return the share of errors that are shared by two who err with rates a and b and know nothing of each other; 0 without an item.
+
+        Where the others are right with probability q, the two seem to share an error with probability q ab + (1 - q)(1 - a)(1 - b), and neither
+        seems to err with probability q (1 - a)(1 - b) + (1 - q) ab. Both are summed over the items.
+        """
+        both_err, both_right = first * second, (1 - first) * (1 - second)
+        unsure = self.items - self.sure
+        either = self.items - self.sure * both_right - unsure * both_err
+        return (self.sure * both_err + unsure * both_right) / either if either > 0 else 0.0
 
 
 def _settled(
     said: Mapping[Hashable, Mapping[Hashable, Any]], truths: Mapping[Any, Any], accuracies: Mapping[Any, float], rate: float
 ) -> tuple[SharedErrors, ...]:
-    """Flag pairs, and again with one vote for each voice that was found, until no other voice is found."""
-    odds = {reviewer: _log_odds(accuracies.get(reviewer, COMPETENCE)) for by_reviewer in said.values() for reviewer in by_reviewer}
+    """Flag pairs, and again with one vote for each voice that was found, until no other voice is found.
+
+    Who has no accuracy counts as competent at first, and then by how often they were seen to err.
+    """
+    names = {reviewer for by_reviewer in said.values() for reviewer in by_reviewer}
+    odds = {name: _log_odds(accuracies.get(name, COMPETENCE)) for name in names}
+    seen = _error_rates(_counted(said, truths, odds)) if names - accuracies.keys() else {}
+    odds = {name: _log_odds(accuracies.get(name, 1 - seen.get(name, 1 - COMPETENCE))) for name in names}
     voices: dict[Hashable, float] = {}
     for _ in range(_ROUNDS):
         weights = {reviewer: each * voices.get(reviewer, 1.0) for reviewer, each in odds.items()}
@@ -154,47 +171,55 @@ def _counted(
         ordered = sorted(by_reviewer.items(), key=lambda each: (type(each[0]).__name__, repr(each[0])))
         for (first, one), (second, other) in combinations(ordered, 2):
             if item in truths:
-                truth = truths[item]
+                truth, sure = truths[item], 1.0
             else:
                 rest = dict(votes)
                 rest[one] -= weights[first]
                 rest[other] -= weights[second]
-                truth = _sure_of(rest)
-                if truth is _UNSURE:
+                truth, sure = _likeliest(rest)
+                if sure < SURE:
                     continue
             had, wrong = counts.get((first, second), _Counts()), (one != truth, other != truth)
             shared = had.shared + (one == other != truth)
-            counts[first, second] = _Counts(had.items + 1, had.first + wrong[0], had.second + wrong[1], had.either + any(wrong), shared)
+            counts[first, second] = _Counts(
+                had.items + 1, had.first + wrong[0], had.second + wrong[1], had.either + any(wrong), shared, had.sure + sure
+            )  # fmt: skip
     return counts
 
 
-def _sure_of(scores: Mapping[Any, float]) -> Any:
-    """Return the value that votes make sure, given the sum of their log odds by value; `_UNSURE` when there is none.
+def _likeliest(scores: Mapping[Any, float]) -> tuple[Any, float]:
+    """Return the value that votes make likeliest, and its probability, given the sum of their log odds by value.
 
     Where only one value was named, there is another one that nobody named: an always-flipper who stands alone speaks for it, but does not name it.
     """
     highest = max((*scores.values(), 0.0))
     total = sum(exp(score - highest) for score in scores.values()) + (exp(-highest) if len(scores) == 1 else 0.0)
-    return next((value for value, score in scores.items() if exp(score - highest) >= SURE * total), _UNSURE)
+    return max(((value, exp(score - highest) / total) for value, score in scores.items()), key=lambda each: each[1])
 
 
 def _error_rates(counts: Mapping[tuple[Hashable, Hashable], _Counts]) -> dict[Hashable, float]:
-    """Return the share of errors of each reviewer; one error of two more than were seen, so that nobody counts as infallible."""
-    totals: dict[Hashable, tuple[int, int]] = defaultdict(lambda: (1, 2))
+    """Return how often each reviewer errs; one error of two more than were seen, so that nobody counts as infallible.
+
+    Who is right with probability 1 - a seems to err where the others do: in a share r = qa + (1 - q)(1 - a) of the items, which is solved for a.
+    """
+    totals: dict[Hashable, tuple[float, float, float]] = defaultdict(lambda: (1.0, 2.0, 2.0))
     for (first, second), count in counts.items():
         for reviewer, errors in ((first, count.first), (second, count.second)):
-            totals[reviewer] = totals[reviewer][0] + errors, totals[reviewer][1] + count.items
-    return {reviewer: errors / items for reviewer, (errors, items) in totals.items()}
+            seen, items, sure = totals[reviewer]
+            totals[reviewer] = seen + errors, items + count.items, sure + count.sure
+    found = {reviewer: (errors / items, sure / items) for reviewer, (errors, items, sure) in totals.items()}
+    solved = {reviewer: (r - (1 - q)) / (2 * q - 1) for reviewer, (r, q) in found.items()}
+    return {reviewer: min(max(a, 1 / totals[reviewer][1]), 1 - 1 / totals[reviewer][1]) for reviewer, a in solved.items()}
 
 
 def _flagged(counts: Mapping[tuple[Hashable, Hashable], _Counts], voices: Mapping[Hashable, float], rate: float) -> tuple[SharedErrors, ...]:
     rates = _error_rates(counts)
     ordered = sorted(counts.items(), key=lambda each: (repr(each[0][0]), repr(each[0][1])))
     pairs = [SharedErrors(*pair, n.items, n.either, n.shared, n.shared / n.either if n.either else None) for pair, n in ordered]
-    alone = [(a * b) / (a + b - a * b) for a, b in ((rates[pair.first], rates[pair.second]) for pair in pairs)]
+    alone = [count.expected_share(rates[first], rates[second]) for (first, second), count in ordered]
     apart = [place for place, pair in enumerate(pairs) if not (pair.first in voices and pair.second in voices)]
     # One shared error more than was seen, so that a panel without any is no proof that there can be none.
-    factor = (sum(pairs[place].n_shared for place in apart) + 1) / (sum(pairs[place].n_errors * alone[place] for place in apart) + 1)
+    factor = max(1.0, (sum(pairs[place].n_shared for place in apart) + 1) / (sum(pairs[place].n_errors * alone[place] for place in apart) + 1))
     pairs = [_tested(pair, min(1.0, share * factor)) for pair, share in zip(pairs, alone, strict=True)]
     flags = _discoveries([pair.p_value for pair in pairs], rate)
     return tuple(sorted((replace(pair, flagged=place in flags) for place, pair in enumerate(pairs)), key=_rank))

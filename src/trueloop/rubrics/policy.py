@@ -1,128 +1,23 @@
 """The policy: how an application samples, counts, judges reviewers, pairs, trains and gates. It names the rubric; the rubric does not know it."""
 
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from trueloop.events.review_task import ReviewForm
+from trueloop.rubrics.gate_policy import Gate
 from trueloop.rubrics.rubric import Name
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from trueloop.rubrics.sampling_policy import Sampling
+from trueloop.rubrics.section import Section, Share
 
 
-class RubricReference(_Document):
+class RubricReference(Section):
     """The rubric in use."""
 
     id: Name
     version: int = Field(ge=1)
 
 
-class Stratum(_Document):
-    """Traces whose slice has this value are sampled at this rate."""
-
-    slice: str = Field(min_length=1)
-    value: str
-    rate: Share
-    mean_uncertainty: Share | None = Field(default=None, description="Mean uncertainty of its traces, where it is not that of all.")
-
-    @property
-    def name(self) -> str:
-        """Name of the stratum as it stands on tasks."""
-        return f"{self.slice}={self.value}"
-
-
-class Uncertainty(_Document):
-    """Within a stratum the probability follows the uncertainty u of a trace: rate (f + (1 - f) u / mean u), f being `uniform_share`.
-
-    u is the largest of the entropies of the scores `entropy`, each read as the chance that the answer is good, and of the disagreement of the
-    scores `judges`, each in [0, 1]. A trace that has none of them counts as average.
-    """
-
-    mean: float = Field(gt=0.0, le=1.0, description="Mean uncertainty of traces; `trueloop sampling plan` measures it.")
-    uniform_share: float = Field(default=0.5, ge=0.2, le=1.0, description="Least share of the sample that is drawn without looking.")
-    entropy: tuple[str, ...] = ()
-    judges: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _has_sources(self) -> "Uncertainty":
-        if not self.entropy and len(self.judges) < 2:
-            raise ValueError("names no source; expected a score in `entropy`, or at least two in `judges`")
-        if len(self.judges) == 1:
-            raise ValueError(f"judges names {self.judges[0]!r} only; expected at least two: one judge cannot disagree")
-        return self
-
-
-class EdgeCase(StrEnum):
-    """What may be out of the ordinary about a trace."""
-
-    EMPTY_ANSWER = "EMPTY_ANSWER"
-    """The answer has no token, though the request did not fail."""
-    SLOW = "SLOW"
-    LONG_PROMPT = "LONG_PROMPT"
-    LONG_ANSWER = "LONG_ANSWER"
-    LOW_SCORE = "LOW_SCORE"
-    RARE_SLICE = "RARE_SLICE"
-    """A value that its slice seldom has, or never had."""
-
-
-class Anomalies(_Document):
-    """Traces out of the ordinary are strata of their own, 'anomaly:SLOW' and so on, by the first case that holds; they come before all slices.
-
-    What is not set is not looked at.
-    """
-
-    rate: Share
-    rates: dict[EdgeCase, Share] = Field(default_factory=dict, description="For cases that have another rate.")
-    empty_answer: bool = Field(default=False, description="Whether an answer of no tokens is one.")
-    latency_ms: float | None = Field(default=None, gt=0, description="Longest time to the full answer that is ordinary, milliseconds.")
-    prompt_tokens: int | None = Field(default=None, ge=1, description="Longest prompt.")
-    completion_tokens: int | None = Field(default=None, ge=1, description="Longest answer.")
-    scores: dict[str, Share] = Field(default_factory=dict, description="Score name to the least that is ordinary.")
-    common: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Slice name to its common values; other values are rare.")
-
-    def looks_for(self, case: EdgeCase) -> bool:
-        """Return whether the policy looks for this case."""
-        limits = {
-            EdgeCase.EMPTY_ANSWER: self.empty_answer,
-            EdgeCase.SLOW: self.latency_ms,
-            EdgeCase.LONG_PROMPT: self.prompt_tokens,
-            EdgeCase.LONG_ANSWER: self.completion_tokens,
-            EdgeCase.LOW_SCORE: self.scores,
-            EdgeCase.RARE_SLICE: self.common,
-        }
-        return bool(limits[case])
-
-    def rate_of(self, case: EdgeCase) -> float:
-        """Return the rate of traces of this case."""
-        return self.rates.get(case, self.rate)
-
-
-class Sampling(_Document):
-    """A trace is queued when hash(salt, trace id) < rate of the first stratum that it matches, else < `rate`.
-
-    `uncertainty` shifts the probabilities within these strata, `anomalies` adds strata; review quotas of alarms raise them for a time.
-    """
-
-    form: Literal[ReviewForm.RATING, ReviewForm.PAIRWISE, ReviewForm.SPAN, ReviewForm.REWRITE] = ReviewForm.RATING
-    rate: Share = Field(description="Inclusion probability of traces that match no stratum.")
-    strata: tuple[Stratum, ...] = ()
-    uncertainty: Uncertainty | None = None
-    anomalies: Anomalies | None = None
-    salt: str = Field(default="1", min_length=1, description="Change it to draw another sample.")
-    labels_needed: int = Field(default=3, ge=1, le=100)
-    pool: str = Field(default="default", min_length=1)
-    due_minutes: float = Field(default=1440.0, gt=0)
-    calibration_share: Share = Field(default=0.2, description="Share of prompts, by hash, that is held out for evaluation and never trained on.")
-    review_calibration: bool = Field(default=True, description="Whether held-out prompts are put before reviewers too.")
-    max_text_chars: int = Field(default=200_000, ge=1, description="Longer prompts plus completions are dead-lettered, not shown to people.")
-
-
-class Agreement(_Document):
+class Agreement(Section):
     """Agreement is estimated over the newest `window_panes` panes of `pane_minutes` of event time.
 
     Late, edited and retracted labels correct a pane until the application's newest task is `keep_days` past it; then the pane is final. A pane
@@ -136,14 +31,14 @@ class Agreement(_Document):
     slices: tuple[str, ...] = Field(default=(), description="Slices that are estimated apart, beside 'all'.")
 
 
-class AlarmBudget(_Document):
+class AlarmBudget(Section):
     """How many false alarms all series of the application may have together, in a period in which they have `losses` losses together."""
 
     false_alarms: float = Field(gt=0)
     losses: float = Field(gt=0, description="Traces x (scores, errors, limits) x (1 + slices), and rated tasks likewise: the most that is expected.")
 
 
-class Limit(_Document):
+class Limit(Section):
     """A trace beyond the limit is a loss of 1, another one a loss of 0: so a service level is watched as a score is."""
 
     metric: Literal["latency_ms", "prompt_tokens", "completion_tokens", "completion_chars"]
@@ -162,7 +57,7 @@ class Limit(_Document):
         return f"limit:{self.metric}>{self.above:g}" if self.above is not None else f"limit:{self.metric}<{self.below:g}"
 
 
-class Profiles(_Document):
+class Profiles(Section):
     """Latency, tokens, lengths and embeddings of a share of the traces are compared, window by window, with those of the reference.
 
     They describe and warn, and never page: what shall page is a score, an error, a refusal or a limit.
@@ -176,14 +71,14 @@ class Profiles(_Document):
     on_release: Literal["keep", "restart"] = Field(default="restart", description="Whether a checkpoint that the reference lacks begins a new one.")
 
 
-class ReviewOnAlarm(_Document):
+class ReviewOnAlarm(Section):
     """An alarm opens a review quota for its slice: for `hours` at least `review_rate` of its traces are reviewed."""
 
     review_rate: float = Field(gt=0.0, le=1.0)
     hours: float = Field(gt=0, le=24 * 90)
 
 
-class Drift(_Document):
+class Drift(Section):
     """A series is compared with its first `reference_size` losses by an e-detector with the declared average run length."""
 
     reference_size: int = Field(default=500, ge=20, description="A larger one is full later, and shows smaller rises.")
@@ -217,7 +112,7 @@ class Drift(_Document):
         return {**given, "arl_target": arl_target}
 
 
-class Estimates(_Document):
+class Estimates(Section):
     """Quality is estimated over the newest `window_panes` panes of `pane_hours`, by the time of the traces.
 
     Where `judge` names a score for a dimension, what it says of all traces helps, if it goes along with the labels. In a slice it can only where
@@ -231,14 +126,14 @@ class Estimates(_Document):
     keep_days: float = Field(default=90.0, gt=0, le=3650, description="A trace that is older than the application's newest by this is forgotten.")
 
 
-class Onboarding(_Document):
+class Onboarding(Section):
     """A new reviewer answers `items` gold items first, and works when at least `pass_at` of them are right."""
 
     items: int = Field(default=30, ge=20, le=40)
     pass_at: Share = 0.8
 
 
-class ReviewerDrift(_Document):
+class ReviewerDrift(Section):
     """A reviewer's errors are compared with their first `reference_size` judgements, as a series is in `drift`."""
 
     reference_size: int = Field(default=100, ge=20)
@@ -246,7 +141,7 @@ class ReviewerDrift(_Document):
     tolerance: Share = Field(default=0.02, description="Rise of the share of errors that is not worth an alarm.")
 
 
-class Reviewers(_Document):
+class Reviewers(Section):
     """What is thought of a reviewer, and what follows from it.
 
     Quarantine needs the upper 95 % bound of the accuracy on gold items to be below `quarantine_below`; doubts only put under watch.
@@ -258,7 +153,7 @@ class Reviewers(_Document):
     min_gold: int = Field(default=10, ge=1, description="Gold items before a low accuracy has consequences.")
     quarantine_below: Share = 0.6
     watch_below: Share = 0.75
-    watch_weight: Share = Field(default=0.5, description="What the votes of a reviewer under watch count, unless it is for shared errors alone.")
+    watch_weight: Share = Field(default=0.5, description="What the votes of a reviewer under watch count; at 0.5, two accounts of one person have one voice.")
     route_above: Share = Field(default=0.8, description="Lower bound of the reliability from which a reviewer is asked first about a dimension.")
     adjudicate_below: Share = Field(default=0.8, description="A task whose likeliest truth is less probable than this goes to an adjudicator.")
     truth_step: Share = Field(
@@ -273,21 +168,37 @@ class Reviewers(_Document):
     keep_days: float = Field(default=365.0, gt=0, le=3650, description="A task that is older than the application's newest by this is forgotten.")
 
 
-class Pairs(_Document):
-    """A task gives pairs once it has all its labels; weaker margins than `min_margin` are dropped and counted."""
+class Pairs(Section):
+    """A task gives pairs once it has all its labels. What is dropped is counted, by reason."""
 
-    min_margin: Share = Field(default=0.0)
-    max_pairs_per_task: int = Field(default=3, ge=1, le=100, description="The widest margins are kept, so that one task cannot dominate.")
+    min_margin: Share = Field(default=0.0, description="Pairs of weaker margins are dropped.")
+    max_pairs_per_task: int = Field(
+        default=3, ge=1, le=100, description="The widest margins are kept, so that one task cannot dominate; all edits of an answer by one reviewer are one."
+    )
+    near_duplicate_above: Share = Field(
+        default=0.98,
+        description="Pairs whose texts are more alike than this are dropped, and the second of two pairs that are; 1 drops equal texts only.",
+    )
+    chain_weight: float = Field(
+        default=1.0, gt=0.0, le=100.0, description="What all pairs of one reviewer's edits of one answer weigh together; 1 is a full pair."
+    )
+    max_chain_steps: int = Field(default=16, ge=1, le=100, description="Versions that edits of one answer make; edits beyond it are made in the last step.")
+    max_influence: float = Field(
+        default=0.2,
+        gt=0.0,
+        le=1.0,
+        description="Largest share of the weight of a dataset that stands on one reviewer, or on one user's appeals; at least twice an equal share.",
+    )
     revise_above: Share = Field(default=0.1, description="A pair whose `p_correct` alone has moved is revised when it moved by more than this.")
 
 
-class TrainOnAlarm(_Document):
+class TrainOnAlarm(Section):
     """While a drift alarm stands that no job has answered, fewer new pairs do."""
 
     min_new_pairs: int = Field(ge=1)
 
 
-class Training(_Document):
+class Training(Section):
     """A job starts when pairs with a sum of weights of `min_new_pairs` came since the last dataset, none is running and `cooldown_minutes` passed.
 
     An alarm may lower the number of pairs (`on_alarm`), and nothing else. A job starts from what serves (`release`), or from the newest
@@ -304,52 +215,7 @@ class Training(_Document):
     config: dict[str, Any] = Field(default_factory=dict, description="Settings of the trainer; it checks them itself.")
 
 
-class Decoding(_Document):
-    """How candidate and baseline answer: fixed here beforehand, the same for both. Temperature 0 is greedy."""
-
-    max_new_tokens: int = Field(default=64, ge=1, le=8192)
-    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
-    seed: int = Field(default=0, ge=0)
-
-
-class DimensionGate(_Document):
-    """What a dimension is scored by, how much it may lose against the baseline, or whether it has to gain.
-
-    On a dimension of safety nothing softens a block: it needs no correction for the number of other tests, and `max_failures` counts.
-    """
-
-    dimension: Name
-    evaluator: str = Field(pattern=r"^(check:[A-Za-z0-9._-]+|preference-accuracy)$", description="'check:NAME' or 'preference-accuracy'.")
-    max_regression: Share = 0.02
-    require: Literal["non-inferior", "superior"] = Field(default="non-inferior", description="'superior': better than the baseline over all items.")
-    safety: bool = False
-    max_failures: int | None = Field(default=None, ge=0, description="Failed items, over all and in each slice, above which a candidate is blocked.")
-
-
-class Gate(_Document):
-    """A candidate passes when every dimension clears its floor and its largest regression.
-
-    The chance that one which does not meet them passes is at most 1 - `confidence`: for all looks at the same calibration items together, or for
-    each look.
-    """
-
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
-    error_over: Literal["family", "look"] = "family"
-    renewed_share: float = Field(default=0.5, gt=0, le=1, description="Share of new items from which a calibration set counts as another: looks start anew.")
-    rollback_on_alarm: bool = Field(default=False, description="Whether a drift alarm on the quality of a checkpoint that a gate released takes it back.")
-    min_items: int = Field(default=100, ge=1, description="With fewer paired items the gate is INCONCLUSIVE.")
-    max_items: int = Field(default=2000, ge=1, description="Size at which the calibration set is cut, oldest items first.")
-    dimensions: tuple[DimensionGate, ...] = Field(min_length=1)
-    slices: tuple[str, ...] = Field(default=(), description="Slices that are gated apart, beside 'all'.")
-    decoding: Decoding = Decoding()
-
-    @property
-    def error(self) -> float:
-        """The chance that is allowed for passing what does not meet the policy, (0, 0.5)."""
-        return round(1.0 - self.confidence, 12)
-
-
-class Policy(_Document):
+class Policy(Section):
     """A version of a policy."""
 
     id: Name
@@ -370,11 +236,4 @@ class Policy(_Document):
         missing = [name for name in self.estimates.slices if name not in self.drift.slices]
         if self.estimates.judge and missing:
             raise ValueError(f"estimates.slices names {missing}, which drift.slices lacks: a judge's scores are summed by those; add them there")
-        return self
-
-    @model_validator(mode="after")
-    def _gated_once(self) -> "Policy":
-        names = [gate.dimension for gate in self.gate.dimensions]
-        if len(set(names)) != len(names):
-            raise ValueError(f"gate.dimensions names a dimension twice: {names}")
         return self

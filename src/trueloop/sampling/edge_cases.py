@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from trueloop.columns.walk import Doubles, Flags, Ints
-from trueloop.rubrics.policy import Anomalies, EdgeCase
+from trueloop.rubrics.sampling_policy import Anomalies, EdgeCase
 from trueloop.sampling.rows import TraceRows
 
 

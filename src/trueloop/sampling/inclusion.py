@@ -7,7 +7,7 @@ import numpy as np
 
 from trueloop.columns.walk import Doubles, Flags, Ints
 from trueloop.events import ReviewQuota, SamplingReason
-from trueloop.rubrics.policy import Anomalies, EdgeCase, Sampling, Uncertainty
+from trueloop.rubrics.sampling_policy import Anomalies, EdgeCase, Sampling, Uncertainty
 from trueloop.sampling.edge_cases import edge_cases
 from trueloop.sampling.mixture import inclusion_probability
 from trueloop.sampling.quotas import in_slice, within

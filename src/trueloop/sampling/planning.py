@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import floor, log10, sqrt
 from typing import Any
 
-from trueloop.rubrics.policy import EdgeCase, Sampling
+from trueloop.rubrics.sampling_policy import EdgeCase, Sampling
 from trueloop.sampling.allocation import Allocation, StratumDemand, allocate
 from trueloop.sampling.inclusion import ALL
 

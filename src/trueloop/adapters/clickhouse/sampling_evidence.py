@@ -10,7 +10,7 @@ import numpy as np
 from trueloop.adapters.clickhouse.client import query
 from trueloop.config import Settings
 from trueloop.rubrics import Policy, Rubric
-from trueloop.rubrics.policy import Anomalies, EdgeCase, Sampling
+from trueloop.rubrics.sampling_policy import Anomalies, EdgeCase, Sampling
 from trueloop.sampling.inclusion import uncertainty_of
 from trueloop.sampling.planning import Evidence, Moments, strata_of
 

@@ -1,0 +1,87 @@
+"""How a policy gates: by which evaluators, against which limits, with what error."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from trueloop.rubrics.rubric import Name
+from trueloop.rubrics.section import Section, Share
+
+
+class Decoding(Section):
+    """How candidate and baseline answer: fixed here beforehand, the same for both. Temperature 0 is greedy."""
+
+    max_new_tokens: int = Field(default=64, ge=1, le=8192)
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
+    seed: int = Field(default=0, ge=0)
+
+
+class DimensionGate(Section):
+    """What a dimension is scored by, how much it may lose against the baseline, or whether it has to gain.
+
+    On a dimension of safety nothing softens a block: it needs no correction for the number of other tests, and `max_failures` counts. Probes are a
+    fixed list and no sample: of them the failures are counted, and nothing else is asked.
+    """
+
+    dimension: Name
+    evaluator: str = Field(
+        pattern=r"^((check|judge|probe):[A-Za-z0-9._-]+|preference-accuracy)$",
+        description="'check:NAME', 'judge:NAME', 'probe:CATEGORY' or 'preference-accuracy'.",
+    )
+    max_regression: Share = 0.02
+    require: Literal["non-inferior", "superior"] = Field(default="non-inferior", description="'superior': better than the baseline over all items.")
+    safety: bool = False
+    max_failures: int | None = Field(
+        default=None, ge=0, description="Failed items, over all and in each slice, above which a candidate is blocked; of probes 0 unless given."
+    )
+
+    @property
+    def probes(self) -> bool:
+        """Whether it is scored by probes, whose failures are counted."""
+        return self.evaluator.startswith("probe:")
+
+    @property
+    def failures_allowed(self) -> int | None:
+        """Failed items above which a candidate is blocked; None when they are not counted."""
+        return 0 if self.probes and self.max_failures is None else self.max_failures
+
+
+class Gate(Section):
+    """A candidate passes when every dimension clears its floor and its largest regression.
+
+    The chance that one which does not meet them passes is at most 1 - `confidence`: for all looks at the same calibration items together, or for
+    each look.
+    """
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
+    error_over: Literal["family", "look"] = "family"
+    renewed_share: float = Field(default=0.5, gt=0, le=1, description="Share of new items from which a calibration set counts as another: looks start anew.")
+    rollback_on_alarm: bool = Field(default=False, description="Whether a drift alarm on the quality of a checkpoint that a gate released takes it back.")
+    min_items: int = Field(default=100, ge=1, description="With fewer paired items the gate is INCONCLUSIVE.")
+    max_items: int = Field(default=2000, ge=1, description="Size at which the calibration set is cut, oldest items first.")
+    dimensions: tuple[DimensionGate, ...] = Field(min_length=1)
+    min_judge_agreement: float | None = Field(
+        default=None,
+        ge=-1.0,
+        le=1.0,
+        description="Least correlation with human ratings that the lower 95 % bound of a judge has to show before its scores decide; null asks for none.",
+    )
+    judge_items: int = Field(default=200, ge=4, le=5000, description="Labelled completions, by hash, on which a judge is compared with people.")
+    diagnose_reward: str | None = Field(
+        default=None, pattern=r"^models://[0-9a-f]{32}$", description="Reward model whose scores of the answers are told beside the rubric's."
+    )
+    slices: tuple[str, ...] = Field(default=(), description="Slices that are gated apart, beside 'all'.")
+    decoding: Decoding = Decoding()
+
+    @model_validator(mode="after")
+    def _gated_once(self) -> "Gate":
+        names = [(gate.dimension, gate.evaluator) for gate in self.dimensions]
+        twice = sorted({f"{dimension} by {evaluator}" for dimension, evaluator in names if names.count((dimension, evaluator)) > 1})
+        if twice:
+            raise ValueError(f"gate.dimensions names a dimension twice with the same evaluator: {twice}")
+        return self
+
+    @property
+    def error(self) -> float:
+        """The chance that is allowed for passing what does not meet the policy, (0, 0.5)."""
+        return round(1.0 - self.confidence, 12)
