@@ -13,6 +13,7 @@ from trueloop.adapters.model_store import ModelStore
 from trueloop.adapters.topic_range import read_range
 from trueloop.codec import Codec
 from trueloop.config import Settings
+from trueloop.datasets.pair_log import without
 from trueloop.datasets.pairs_dataset import PairSelection
 from trueloop.events import Event, PreferencePair, Split, TrainingRequest
 from trueloop.rubrics import Governance, Rubric
@@ -39,10 +40,19 @@ class JobContext:
         return self.files.attempt(self.request.job_id, self.attempt)
 
     @cached_property
-    def pair_log(self) -> list[PreferencePair]:
-        """The range of `preference-pairs` that the request names, oldest first. Raises UnavailableError or IntegrityError."""
+    def _records(self) -> list[tuple[int, PreferencePair]]:
         read = read_range(self.settings.kafka, self.codec, PREFERENCE_PAIRS, self.request.dataset_end_offset)
-        return [cast("PreferencePair", event) for _, event in read]
+        return [(offset, cast("PreferencePair", event)) for offset, event in read]
+
+    @property
+    def pair_log(self) -> list[PreferencePair]:
+        """The range of `preference-pairs` up to where the request's dataset ends, oldest first. Raises UnavailableError or IntegrityError."""
+        return [pair for _, pair in self._records]
+
+    @property
+    def dataset_log(self) -> list[PreferencePair]:
+        """The records of that range that the dataset is made of: without those that were rolled back. Raises as `pair_log`."""
+        return list(without(self._records, self.request.dataset_excluded))
 
     @cached_property
     def governance(self) -> Governance:
