@@ -12,6 +12,7 @@ from trueloop.config import load_settings
 from trueloop.errors import ConfigurationError
 from trueloop.events import DatasetOrder, DatasetOrderKind, DatasetVersion, derive_id
 
+_LONGEST_REASON, _LONGEST_NAME = 1000, 256
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; the audit trail and the changelog keep it.")]
 By = Annotated[str | None, typer.Option("--by", help="Who orders it; default: who runs the command.")]
 
@@ -42,7 +43,7 @@ def freeze(application: str = typer.Argument(..., metavar="APPLICATION"), *, rea
         application=application,
         dataset=name,
         kind=DatasetOrderKind.FREEZE,
-        reason=reason,
+        reason=_why(reason),
         ordered_by=_who(by),
     )
     _tell(log.order(order), as_json)
@@ -73,15 +74,24 @@ def rollback(
     if log.find(name).version == version:
         raise ConfigurationError(f"{name}@{version} is the newest version; expected an earlier one: what came since is in no dataset yet")
     log.rebuild(target)
-    order = rollback_order(log.records(), target, reason=reason, ordered_by=_who(by), now=datetime.now(UTC))
+    order = rollback_order(log.records(), target, reason=_why(reason), ordered_by=_who(by), now=datetime.now(UTC))
     _tell(log.order(order), as_json)
+
+
+def _why(reason: str) -> str:
+    if not reason.strip() or len(reason) > _LONGEST_REASON:
+        raise ConfigurationError(f"--reason has {len(reason.strip())} characters; expected 1 to {_LONGEST_REASON}: the audit trail keeps it")
+    return reason.strip()
 
 
 def _who(given: str | None) -> str:
     try:
-        return given or getpass.getuser()
+        who = given or getpass.getuser()
     except (KeyError, OSError):
         raise ConfigurationError("this process runs as nobody that the system knows; say who orders it with --by") from None
+    if len(who) > _LONGEST_NAME:
+        raise ConfigurationError(f"--by has {len(who)} characters; expected at most {_LONGEST_NAME}")
+    return who
 
 
 def _tell(made: DatasetVersion, as_json: bool) -> None:
