@@ -35,7 +35,8 @@ def take_snapshot(context: JobContext, in_force: InForce) -> CalibrationSnapshot
         log,
         request.application,
         in_force.policy.gate.max_items,
-        trained_prompts=seen_prompts(context.pair_log),
+        trained_prompts=seen_prompts(context.pair_log, in_force.policy.sampling.split_by),
+        split_by=in_force.policy.sampling.split_by,
         since=newest.end_offset if newest else 0,
     )
     if newest is None and not found.items:

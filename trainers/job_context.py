@@ -16,7 +16,8 @@ from trueloop.config import Settings
 from trueloop.datasets.pair_log import without
 from trueloop.datasets.pairs_dataset import PairSelection
 from trueloop.events import Event, PreferencePair, Split, TrainingRequest
-from trueloop.rubrics import Rubric
+from trueloop.rubrics import Governance, Rubric
+from trueloop.rubrics.policy import Pairs
 from trueloop.topics import PREFERENCE_PAIRS
 
 
@@ -54,14 +55,21 @@ class JobContext:
         return list(without(self._records, self.request.dataset_excluded))
 
     @cached_property
+    def governance(self) -> Governance:
+        """The documents as they were when the job first asked. Raises UnavailableError."""
+        store = GovernanceStore(self.settings.kafka, self.codec)
+        try:
+            return store.fresh(time.monotonic())
+        finally:
+            store.close()
+
+    @property
     def rubric(self) -> Rubric | None:
         """The rubric of the request, None when it is not published. Raises UnavailableError."""
-        governance = GovernanceStore(self.settings.kafka, self.codec)
-        try:
-            return governance.fresh(time.monotonic()).rubric(self.request.rubric_id, self.request.rubric_version)
-        finally:
-            governance.close()
+        return self.governance.rubric(self.request.rubric_id, self.request.rubric_version)
 
     def selection(self, split: Split) -> PairSelection:
-        """Return which pairs of that split count for the request."""
-        return PairSelection(self.request.application, self.request.rubric_id, self.request.rubric_version, split)
+        """Return which pairs of that split count for the request, and how much of them one person may carry by its policy. Raises UnavailableError."""
+        request, governed = self.request, self.governance.policy(self.request.policy_id, self.request.policy_version)
+        pairs = governed.policy.pairs if governed else Pairs()
+        return PairSelection(request.application, request.rubric_id, request.rubric_version, split, pairs.max_influence)

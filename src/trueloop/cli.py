@@ -59,6 +59,8 @@ COMMANDS: dict[str, _Entry] = {
     "sampling": _Entry(_GOVERN, "trueloop.commands.sampling:app", "Plan how much of each stratum to review."),
     "gate": _Entry(_GOVERN, "trueloop.commands.gates:app", "Check a candidate, or show what a policy's gate lets pass."),
     "judge": _Entry(_GOVERN, "trueloop.commands.judges:app", "List the models that judge, and see whether one answers."),
+    "train": _Entry(_GOVERN, "trueloop.commands.train:train", "Request a training job by hand."),
+    "jobs": _Entry(_GOVERN, "trueloop.commands.jobs:app", "List, show, follow, cancel and retry training jobs."),
     "model": _Entry(_GOVERN, "trueloop.commands.models:app", "Register a model with the loop."),
     "dataset": _Entry(_GOVERN, "trueloop.commands.datasets:app", "List, show, compare, freeze, export and roll back datasets."),
     "release": _Entry(_GOVERN, "trueloop.commands.releases:app", "List releases, or say which checkpoint serves."),
