@@ -100,7 +100,7 @@ def test_datasets_from_the_first_pair_to_a_lost_log(settings: Settings, trueloop
     second = shown(trueloop, "freeze", "support", "--reason", "before the holidays", "--by", "ada")
     assert (second["version"], second["n_items"], second["frozen_by"], second["ordered_by"]) == (2, 4, "PERSON", "ada")
     code, said = trueloop("freeze", "support", "--reason", "again")
-    assert (code, "no pair has come since support/pairs@2" in said) == (2, True)
+    assert (code, "no pair under rubric support@1 has come since support/pairs@2; expected" in said) == (2, True)
 
     assert trueloop("freeze", "support", "--reason", " ")[0] == trueloop("rollback", NAME, "1", "--reason", "x" * 1001)[0] == 2
 

@@ -50,12 +50,19 @@ def insert(engine: EmbeddedEngine, topic: Topic, events: Sequence[Event]) -> Non
 
 def rolled_back() -> list[Event]:
     """A dataset of another application, whose second pair was rolled back."""
-    common: dict[str, Any] = {**RUBRIC, "application": "other", "trace_id": "other-trace", "task_id": "other-task"}
+    common: dict[str, Any] = {"rubric_id": "other", "rubric_version": 1, "application": "other", "trace_id": "other-trace", "task_id": "other-task"}
     pairs = [
         example(PreferencePair, event_id=f"o{number}", pair_id=f"other-{number}", label_ids=["label"], withdrawn=False, revises=None, **common)
         for number in range(3)
     ]
-    data = {"end_offset": 10, "excluded": [{"start_offset": 8, "end_offset": 9}], "parent": None, "application": "other", **RUBRIC}
+    data = {
+        "end_offset": 10,
+        "excluded": [{"start_offset": 8, "end_offset": 9}],
+        "parent": None,
+        "application": "other",
+        "rubric_id": "other",
+        "rubric_version": 1,
+    }
     version = example(DatasetVersion, event_id="o-d", kind=DatasetKind.PAIRS, name="other/pairs", version=1, **data)
     trained = {"application": "other", "job_id": "job-o", "dataset": "other/pairs", "dataset_version": 1, "base_checkpoint": "checkpoint-o0"}
     return [*pairs, version, example(TrainingResult, event_id="o-s", status=JobStatus.SUCCEEDED, checkpoint="checkpoint-o", **trained)]

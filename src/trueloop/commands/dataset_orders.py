@@ -24,7 +24,6 @@ def freeze(application: str = typer.Argument(..., metavar="APPLICATION"), *, rea
     """
     from trueloop.adapters.dataset_log import DatasetLog
     from trueloop.adapters.publication import Documents
-    from trueloop.datasets.pairs_dataset import PairSelection, build_pairs_dataset
     from trueloop.rubrics import Governance
 
     settings = load_settings()
@@ -32,10 +31,12 @@ def freeze(application: str = typer.Argument(..., metavar="APPLICATION"), *, rea
     rubric = policy_of(application, Governance(documents.rubrics(), documents.policies())).rubric
     log, name = DatasetLog(settings), f"{application}/pairs"
     newest = next((version for version in reversed(log.versions()) if version.name == name), None)
-    if newest is None and not build_pairs_dataset((pair for _, pair in log.records()), PairSelection(application, rubric.id, rubric.version)).pairs:
-        raise ConfigurationError(f"no pair of application {application!r} follows rubric {rubric.id}@{rubric.version}; expected at least one: collect labels")
-    if newest is not None and (newest.rubric_id, newest.rubric_version) == (rubric.id, rubric.version) and not log.came_since(newest):
-        raise ConfigurationError(f"no pair has come since {name}@{newest.version}; expected a new, revised or withdrawn one: collect labels first")
+    same = newest is not None and (newest.rubric_id, newest.rubric_version) == (rubric.id, rubric.version)
+    if not log.holds(application, rubric, newest.place if newest is not None and same else 0):
+        since = f" since {name}@{newest.version}" if newest is not None and same else ""
+        raise ConfigurationError(
+            f"no pair under rubric {rubric.id}@{rubric.version} has come{since}; expected a new, revised or withdrawn one: collect labels first"
+        )
     now = datetime.now(UTC)
     order = DatasetOrder(
         event_id=derive_id("dataset-freeze", name, now.isoformat()),
