@@ -30,10 +30,10 @@ def freeze(application: str = typer.Argument(..., metavar="APPLICATION"), *, rea
     documents = Documents(settings)
     rubric = policy_of(application, Governance(documents.rubrics(), documents.policies())).rubric
     log, name = DatasetLog(settings), f"{application}/pairs"
-    newest = next((version for version in reversed(log.versions()) if version.name == name), None)
-    same = newest is not None and (newest.rubric_id, newest.rubric_version) == (rubric.id, rubric.version)
-    if not log.holds(application, rubric, newest.place if newest is not None and same else 0):
-        since = f" since {name}@{newest.version}" if newest is not None and same else ""
+    same_rubric = (made for made in reversed(log.versions()) if (made.name, made.rubric_id, made.rubric_version) == (name, rubric.id, rubric.version))
+    newest = next(same_rubric, None)
+    if not log.holds(application, rubric, newest.place if newest else 0):
+        since = f" since {name}@{newest.version}" if newest else ""
         raise ConfigurationError(
             f"no pair under rubric {rubric.id}@{rubric.version} has come{since}; expected a new, revised or withdrawn one: collect labels first"
         )
