@@ -40,9 +40,7 @@ def generate(
         n: Samples per prompt.
         batch_rows: Rows in one forward pass, samples included; a matter of memory and speed, not of results.
     """
-    drawn = generate_ids(
-        model, tokenizer, prompts, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed, n=n, batch_rows=batch_rows
-    )
+    drawn = generate_ids(model, tokenizer, prompts, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed, n=n, batch_rows=batch_rows)
     ends = end_ids(model, tokenizer)
     return [tokenizer.batch_decode([row[:-1] if row[-1] in ends else row for row in rows], skip_special_tokens=True) for rows in drawn]
 

@@ -189,4 +189,3 @@ class Loop:
         write_model(model, config)
         self._tokenizer.save_pretrained(config.output_dir)
         write_config(config, config.output_dir)
-

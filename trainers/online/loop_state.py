@@ -70,7 +70,5 @@ def load_loop(config: JobConfig, state: LoopState) -> tuple[int, dict[str, float
             moments = {moment: tensors[f"{moment}.{name}"] for moment in _MOMENTS if f"{moment}.{name}" in tensors}
             if moments:
                 # The count of steps stays on the CPU, as AdamW has it.
-                state.optimizer.state[parameter] = {
-                    moment: value if moment == "step" else value.to(parameter.device) for moment, value in moments.items()
-                }
+                state.optimizer.state[parameter] = {moment: value if moment == "step" else value.to(parameter.device) for moment, value in moments.items()}
     return int(said["step"]), {str(name): float(value) for name, value in json.loads(said["numbers"]).items()}

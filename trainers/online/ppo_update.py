@@ -36,9 +36,7 @@ class PpoSettings(OnlineConfig):
     discount: float = Field(default=1.0, ge=0, le=1)
     trace_decay: float = Field(default=0.95, ge=0, le=1, description="lambda of generalised advantage estimation")
     kl_coefficient: float = Field(default=0.05, ge=0, le=100, description="penalty per nat of divergence from the reference, at the first step")
-    kl_target: float | None = Field(
-        default=6.0, gt=0, le=1e4, description="nats per completion that the coefficient is steered to; null keeps the coefficient"
-    )
+    kl_target: float | None = Field(default=6.0, gt=0, le=1e4, description="nats per completion that the coefficient is steered to; null keeps the coefficient")
     missing_end_penalty: float = Field(default=1.0, ge=0, le=1e4, description="taken from the reward of a completion that was cut")
 
 
