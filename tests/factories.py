@@ -363,7 +363,28 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "policy_version": 3,
         "agreement": [{"dimension": "tone", "alpha": 0.75, "n_units": 50}, {"dimension": "accuracy", "alpha": None, "n_units": 0}],
         "drift_signal_ids": ["signal-1", "signal-2"],
+        "excluded": [{"start_offset": 500, "end_offset": 640}],
+        "sources": {"RATINGS": 600, "REWRITE": 40},
+        "frozen_by": ev.FreezeCause.PERSON,
+        "restores": None,
+        "order_id": "order-1",
+        "ordered_by": "ada",
         "changelog": "120 new pairs since version 3",
+    },
+    ev.DatasetOrder: _RUBRIC
+    | {
+        "dataset": "billing-support/pairs",
+        "kind": ev.DatasetOrderKind.ROLLBACK,
+        "reason": "a reviewer misread the rubric",
+        "ordered_by": "ada",
+        "place": 900,
+        "restores": 3,
+        "content_hash": "dataset-hash",
+        "end_offset": 812,
+        "excluded": [{"start_offset": 500, "end_offset": 640}],
+        "n_items": 640,
+        "sources": {"RATINGS": 600, "REWRITE": 40},
+        "left_out": [{"pair_id": "pair-1", "weight": 0.5}, {"pair_id": "pair-2", "weight": None}],
     },
     ev.TrainingRequest: _RUBRIC
     | _POLICY
@@ -378,6 +399,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "dataset_version": 4,
         "dataset_hash": "dataset-hash",
         "dataset_end_offset": 812,
+        "dataset_excluded": [{"start_offset": 500, "end_offset": 640}],
         "config": '{"beta":0.1}',
         "reason": ev.TriggerReason.DRIFT,
         "drift_signal_id": "signal-1",
@@ -439,6 +461,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
             {
                 "dimension": "tone",
                 "evaluator": "judge:panel",
+                "version": "fingerprint",
                 "n_asked": 400,
                 "n_missing": 3,
                 **{f"human_{name}{bound}": value for name in ("agreement", "ac2") for bound, value in _BOUNDS.items()},
@@ -534,7 +557,7 @@ _KEYS = {
     ev.AgreementUnits: "series_id", ev.AgreementEstimate: "series_id", ev.ReviewerQuality: "reviewer_id", ev.ItemTruth: "task_id",
     ev.ReviewedTrace: "task_id", ev.QualityEstimate: "series_id", ev.DriftObservations: "series_id",
     ev.DriftSignal: "series_id", ev.DriftValues: "series_id", ev.DriftFamily: "application", ev.PreferencePair: "pair_id",
-    ev.ReviewQuota: "quota_id", ev.CalibrationItem: "item_id", ev.DatasetVersion: "name",
+    ev.ReviewQuota: "quota_id", ev.CalibrationItem: "item_id", ev.DatasetVersion: "name", ev.DatasetOrder: "dataset",
     ev.TrainingRequest: "job_id", ev.JobOrder: "job_id", ev.TrainingResult: "job_id", ev.Evaluation: "candidate", ev.GateDecision: "candidate",
     ev.Release: "application", ev.RubricPublished: "rubric_id", ev.PolicyPublished: "policy_id", ev.Erasure: "subject_id",
 }  # fmt: skip

@@ -8,8 +8,9 @@ from typing import Any
 
 from trueloop.trainers.frame.job_config import PLACES
 
+from trueloop.datasets.chain_rows import chain_rows
 from trueloop.datasets.pairs_dataset import PairsDataset
-from trueloop.datasets.rows import demonstration_rows, preference_rows, unpaired_rows
+from trueloop.datasets.rows import demonstration_rows, preference_rows, prompt_rows, unpaired_rows
 from trueloop.errors import ConfigurationError
 
 
@@ -26,10 +27,18 @@ class Method:
 
 
 METHODS = {
+    "constitutional": Method("trueloop.trainers.constitutional", preference_rows),
     "dpo": Method("trueloop.trainers.dpo", preference_rows),
+    "grpo": Method("trueloop.trainers.grpo", prompt_rows),
     "kto": Method("trueloop.trainers.kto", unpaired_rows),
+    "lamarckian": Method("trueloop.trainers.lamarckian", chain_rows),
+    "mpo": Method("trueloop.trainers.mpo", preference_rows),
     "mpo_multiloss": Method("trueloop.trainers.mpo_multiloss", preference_rows),
+    "online_dpo": Method("trueloop.trainers.online_dpo", prompt_rows),
+    "ppo": Method("trueloop.trainers.ppo", prompt_rows),
+    "rejection_sampling": Method("trueloop.trainers.rejection_sampling", prompt_rows),
     "reward": Method("trueloop.trainers.reward", preference_rows),
+    "rloo": Method("trueloop.trainers.rloo", prompt_rows),
     "sft": Method("trueloop.trainers.sft", demonstration_rows),
 }
 

@@ -262,7 +262,7 @@ class Slot:
         request = attempt.request
         if attempt.result is None:
             self._publish(attempt, self._settled(attempt, job_events.failed(request, attempt.number, fault, attempt.step, attempt.seconds)))
-        if attempt.result is not None and attempt.result.status is JobStatus.SUCCEEDED and not attempt.is_evaluated:
+        if attempt.result is not None and attempt.outcome == "not_evaluated":
             self._around.publish(job_events.evaluation_failed(request, attempt.result, fault, attempt.seconds))
         if self._child is None or not self._child.is_alive:
             self._spawn()

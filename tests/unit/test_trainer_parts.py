@@ -53,8 +53,8 @@ def test_a_config_that_is_no_object_is_refused(text: str) -> None:
 
 
 def test_an_unknown_method_names_the_known() -> None:
-    with pytest.raises(ConfigurationError, match=r"'ppo'.*dpo, sft"):
-        find_method("ppo")
+    with pytest.raises(ConfigurationError, match=r"'no-such-method'.*dpo, grpo"):
+        find_method("no-such-method")
 
 
 def fault_of(action: Any) -> Any:

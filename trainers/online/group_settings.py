@@ -20,7 +20,7 @@ class GroupSettings(OnlineConfig):
         rows = self.batch_size * self.gradient_accumulation_steps
         if rows % self.completions_per_prompt:
             raise ValueError(
-                f"batch_size x gradient_accumulation_steps is {rows}, no multiple of completions_per_prompt {self.completions_per_prompt}; expected whole groups"
+                f"batch_size x gradient_accumulation_steps is {rows}, no multiple of completions_per_prompt {self.completions_per_prompt}; make it one"
             )
         if self.kl_budget is not None and self.beta == 0:
             raise ValueError("kl_budget is set and beta is 0: without a reference model no divergence is measured; set beta > 0, or leave kl_budget out")

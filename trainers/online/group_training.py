@@ -87,7 +87,7 @@ def _keep_texts_out_of_the_log(trainer: Any) -> None:
     """TRL writes prompt and completion of one without a reward into its log; we count them instead."""
 
     def harmless(record: logging.LogRecord) -> bool:
-        return not str(record.msg).startswith("All reward functions returned None")
+        return "All reward functions returned None" not in str(record.msg)
 
     logging.getLogger(type(trainer).__module__).addFilter(harmless)
 

@@ -51,7 +51,7 @@ class Schedule:
 
     >>> schedule = Schedule(prompts=5, per_step=2, seed=0)
     >>> schedule.steps_per_epoch, [sorted(schedule.of_step(step)) for step in range(3)]
-    (2, [[1, 2], [0, 4], [2, 3]])
+    (2, [[0, 1], [2, 3], [1, 3]])
     >>> sorted(Schedule(prompts=3, per_step=8, seed=0).of_step(7))
     [0, 1, 2]
     """

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from trueloop.trainers.evaluators import find_check
+from trueloop.trainers.judges import open_judge
 from trueloop.trainers.rewards.check_reward import CheckScore
+from trueloop.trainers.rewards.judge_reward import JudgeScore
 from trueloop.trainers.rewards.mixture import Mixture
 from trueloop.trainers.rewards.reward import Reward
 from trueloop.trainers.rewards.reward_model import RewardModel
@@ -11,6 +13,7 @@ from trueloop.trainers.rewards.settings import CheckReward, JudgeReward, ModelRe
 
 from trueloop.adapters.model_store import ModelStore
 from trueloop.errors import ConfigurationError
+from trueloop.rubrics import Rubric
 
 
 def open_rewards(config: RewardedConfig) -> Mixture:
@@ -34,6 +37,16 @@ def _open(setting: ModelReward | CheckReward | JudgeReward, config: RewardedConf
                 "or correct `rewards`"
             )
         return CheckScore(setting.name, check, setting.dimension)
+    return JudgeScore(open_judge(config, setting.name), _rubric(config, setting), setting.dimension)
+
+
+def _rubric(config: RewardedConfig, setting: JudgeReward) -> Rubric:
+    if config.rubric is None:
+        raise ConfigurationError(f"judge {setting.name!r} is to judge by a rubric, and this job has none; expected that of its dataset")
+    if config.rubric.dimension(setting.dimension) is None:
+        known = ", ".join(dimension.name for dimension in config.rubric.dimensions)
+        raise ConfigurationError(f"rubric {config.rubric.id!r} has no dimension {setting.dimension!r}; expected one of: {known}. Correct `rewards`")
+    return config.rubric
 
 
 def _resolve(setting: ModelReward, models_dir: Path | None) -> Path:
