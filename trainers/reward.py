@@ -109,13 +109,15 @@ def _classifier(config: Config) -> Any:
     """The policy's backbone with a fresh output, which is drawn from the seed."""
     import torch
     from transformers import AutoModelForSequenceClassification, set_seed
+    from trl.trainer.reward_trainer import suppress_seqcls_warning
 
     if (config.model_dir / ADAPTER_CONFIG).is_file():
         raise ConfigurationError("model_dir holds an adapter; expected whole weights to begin a reward model with: train the policy with save = 'merged'")
     set_seed(config.seed)
-    return AutoModelForSequenceClassification.from_pretrained(
-        config.model_dir, num_labels=1, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-    )
+    with suppress_seqcls_warning():
+        return AutoModelForSequenceClassification.from_pretrained(
+            config.model_dir, num_labels=1, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
 
 
 def _scorer(tokenizer: Any, rows: list[Row]) -> Callable[[Any], list[ScoredPair | None]]:
