@@ -78,6 +78,8 @@ class Attempt:
             self.step = max(self.step, event.step)
             if event.status.is_final:
                 self.result = event
+                # A reward model is evaluated by nobody, so there is nothing that its attempt still owes.
+                self.is_evaluated = self.is_evaluated or not event.is_candidate
         elif isinstance(event, Evaluation):
             self.is_evaluated = True
 
@@ -260,7 +262,7 @@ class Slot:
         request = attempt.request
         if attempt.result is None:
             self._publish(attempt, self._settled(attempt, job_events.failed(request, attempt.number, fault, attempt.step, attempt.seconds)))
-        if attempt.result is not None and attempt.result.status is JobStatus.SUCCEEDED and not attempt.is_evaluated:
+        if attempt.result is not None and attempt.outcome == "not_evaluated":
             self._around.publish(job_events.evaluation_failed(request, attempt.result, fault, attempt.seconds))
         if self._child is None or not self._child.is_alive:
             self._spawn()

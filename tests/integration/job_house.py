@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import psutil
 
+from tests import toy_trainer
 from tests.factories import example
-from tests.integration import toy_trainer
 from trueloop.adapters.kafka import Publisher, read_events
 from trueloop.adapters.kafka_admin import TopicWatcher, ensure_topics
 from trueloop.adapters.model_store import ModelStore, StoredCheckpoint
@@ -32,7 +32,7 @@ N_PAIRS = 3
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
 
-def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 120.0) -> Any:
     """Return what the condition gives once that is true."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -50,7 +50,7 @@ class ToyWorker:
         self._ready = folder / f"ready-{time.monotonic_ns()}"
         names = {"TRUELOOP_STATE_DIR": str(folder), "TRUELOOP_READY_FILE": str(self._ready), "TOY_FOLDER": str(folder), **environment}
         with (folder / "worker.log").open("ab") as log:
-            command = [sys.executable, "-m", "tests.integration.toy_trainer", *options]
+            command = [sys.executable, "-m", "tests.toy_trainer", *options]
             self.process = subprocess.Popen(command, env={**os.environ, **names}, stdout=log, stderr=log)
 
     def wait_ready(self) -> "ToyWorker":

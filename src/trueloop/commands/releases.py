@@ -46,7 +46,7 @@ def set_release(
     settings = load_settings()
     reason = ReleaseReason.MANUAL
     if checkpoint == "previous":
-        serving = _serving(settings, application)
+        serving = serving_release(settings, application)
         if serving is None or serving.previous is None:
             raise ConfigurationError(f"application {application!r} has no previous release to roll back to; give the id of a checkpoint")
         checkpoint, reason = serving.previous, ReleaseReason.ROLLBACK
@@ -68,7 +68,7 @@ def publish_release(settings: Settings, application: str, stored: StoredCheckpoi
     from trueloop.adapters.kafka import Publisher
     from trueloop.adapters.registry import connect
 
-    serving = _serving(settings, application)
+    serving = serving_release(settings, application)
     if serving is not None and serving.checkpoint == stored.checkpoint:
         return serving
     now = datetime.now(UTC)
@@ -95,5 +95,6 @@ def _releases(settings: Settings) -> list[Release]:
     return [event for event in read_events(settings.kafka, connect(settings.registry), RELEASES) if isinstance(event, Release)]
 
 
-def _serving(settings: Settings, application: str) -> Release | None:
+def serving_release(settings: Settings, application: str) -> Release | None:
+    """Return what serves an application, None when nothing does. Raises UnavailableError."""
     return next((release for release in _releases(settings) if release.application == application), None)

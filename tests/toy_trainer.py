@@ -1,8 +1,9 @@
 """A trainer worker whose training needs no torch: everything around the training is real. Tests hold it in a phase, and break what they like.
 
-    python -m tests.integration.toy_trainer [options of the worker]
+    python -m tests.toy_trainer [options of the worker]
 
-It holds in a phase while FOLDER/hold-PHASE exists, having made FOLDER/at-PHASE. TOY_FOLDER names the folder, TOY_GROUP the consumer group.
+It holds in a phase while FOLDER/hold-PHASE exists, having made FOLDER/at-PHASE. TOY_FOLDER names the folder, TOY_GROUP the consumer group. Where
+there is a FOLDER/pairs.jsonl, it is the log of pairs, and no broker is asked.
 """
 
 import json
@@ -27,7 +28,7 @@ from tests.factories import example
 from trueloop.adapters.model_store import ModelStore
 from trueloop.config import Settings
 from trueloop.datasets.rows import preference_rows
-from trueloop.events import Evaluation, TrainingResult
+from trueloop.events import Evaluation, PreferencePair, TrainingResult
 
 METHOD = "toy"
 PHASES = ("start", "training", "storing", "evaluation", "end")
@@ -39,6 +40,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model_dir: Path
+    models_dir: Path
     dataset_file: Path
     output_dir: Path
     state_dir: Path
@@ -66,11 +68,12 @@ def train(config: Config, progress: Progress | None = None) -> TrainingReport:
     begin = int(state.read_text()) if state.exists() else 0
     for step in range(begin + 1, config.steps + 1):
         progress(step, config.steps, {"loss": 1.0 / step})
+        if step == 2:
+            _break(config)
         state.write_text(str(step))
         time.sleep(config.step_s)
         if step == 2:
             hold("training")
-            _break(config)
     write_model(config.output_dir, config.name)
     report = {"resumed_from": float(begin), "rows": float(len(rows))}
     return TrainingReport(str(config.output_dir), "", report, 0.1, 10, {"toy": "1"}, 0)
@@ -124,8 +127,11 @@ def child(pipe: Any, settings: Settings, device: str) -> None:
         hold("storing")
         publish(store, staged, checkpoint)
 
+    pairs = Path(os.environ["TOY_FOLDER"]) / "pairs.jsonl"
+    if pairs.exists():
+        JobContext.pair_log = [PreferencePair.model_validate_json(line) for line in pairs.read_text().splitlines()]  # type: ignore[assignment]
     toy: Any = SimpleNamespace(Config=Config, main=train)
-    methods.METHODS[METHOD] = methods.Method("tests.integration.toy_trainer", preference_rows)
+    methods.METHODS[METHOD] = methods.Method("tests.toy_trainer", preference_rows)
     methods.Method.load = lambda _: toy  # type: ignore[method-assign]
     sys.modules["trueloop.trainers.evaluation"] = SimpleNamespace(evaluate=evaluate)  # type: ignore[assignment]
     job.run_job = held_job
