@@ -106,6 +106,7 @@ class BatchProcessor:
                 oldest_ms=batch.records[0].timestamp,
                 outcomes=run.counts,
                 rejected=run.rejected,
+                drops=run.drops,
             )
 
     async def _governance(self, since: float) -> Governance:
@@ -159,12 +160,15 @@ class BatchProcessor:
         step = single.step(state, event, source=run.source(record), now=run.now, final=retried, context=context)
         if step.outcome not in processor.outcomes or (step.retry and retried):
             raise ValueError(f"processor {processor.name!r} returned outcome {step.outcome!r}, retry {step.retry} on final {retried}; see Step")
+        if not step.drops.keys() <= processor.drops:
+            raise ValueError(f"processor {processor.name!r} dropped for {sorted(step.drops)}; it declares {sorted(processor.drops)}")
         too_large = await self._publish(run, step.out) if step.out else None
         if too_large is not None:
             run.count(RejectReason.TOO_LARGE.value)
             run.reject(record, too_large)
             return
         run.count(step.outcome)
+        run.drops.update(step.drops)
         if key is not None:
             lane.put(key, step.state)
         if step.touched:

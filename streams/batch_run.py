@@ -34,6 +34,7 @@ class BatchRun:
         self.touched: dict[str, None] = {}
         self.counts: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
+        self.drops: Counter[str] = Counter()
 
     def source(self, record: RawRecord) -> Source:
         """Return where the event was read; of a retried one, where it was read first."""

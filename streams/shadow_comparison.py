@@ -228,7 +228,7 @@ def _give(take: Callable[..., None], rule: Rule, record: Record, place: Place, *
         take(record, place, **more)
     else:
         identity = rule.subject(record) if "event_id" in rule.without else record["event_id"]
-        take(Said(f"{record['application']}/{identity}", rule.subject(record), content_of(record, rule.without), place), **more)
+        take(Said(f"{record['application']}/{identity}", rule.subject(record), content_of(record, rule.without), place, rule.is_gone(record)), **more)
 
 
 def _refusal(record: PastRecord, place: Place, consumer: str, *, by_place: bool) -> Said | None:

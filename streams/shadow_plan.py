@@ -78,12 +78,14 @@ class Rule:
         kept: What counts.
         without: Fields that do not count.
         is_derived: Whether a record is the loop's own: people write some topics too.
+        is_gone: Whether it says that its subject is no more.
     """
 
     subject: Callable[[Mapping[str, Any]], str]
     kept: Kept = Kept.EVERYTHING
     without: frozenset[str] = frozenset()
     is_derived: Callable[[Mapping[str, Any]], bool] = lambda _: True
+    is_gone: Callable[[Mapping[str, Any]], bool] = lambda _: False
 
 
 def _window(record: Mapping[str, Any]) -> str:
@@ -107,8 +109,12 @@ RULES: dict[Topic, Rule] = {
     topics.DRIFT_VALUES: Rule(lambda record: str(record["series_id"]), Kept.ITEMS),
     topics.AGREEMENT_UNITS: Rule(lambda record: str(record["task_id"])),
     # A pair is said as soon as its labels are there, and again when their truth differs: which of the two is read first decides what lies between.
+    # Likewise a known answer that is read before the labels: then there never is a pair that has to be withdrawn.
     topics.PREFERENCE_PAIRS: Rule(
-        lambda record: str(record["pair_id"]), Kept.LAST_WORD, frozenset({"event_id", "occurred_at", "revises", "replaced_weight", "p_correct"})
+        lambda record: str(record["pair_id"]),
+        Kept.LAST_WORD,
+        frozenset({"event_id", "occurred_at", "revises", "replaced_weight", "p_correct"}),
+        is_gone=lambda record: bool(record["withdrawn"]),
     ),
     # Told anew with every batch, at the wall clock's time.
     topics.AGREEMENT: Rule(_window, Kept.LAST_WORD, frozenset({"occurred_at"})),

@@ -439,6 +439,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
             {
                 "dimension": "tone",
                 "evaluator": "judge:panel",
+                "version": "fingerprint",
                 "n_asked": 400,
                 "n_missing": 3,
                 **{f"human_{name}{bound}": value for name in ("agreement", "ac2") for bound, value in _BOUNDS.items()},

@@ -1,42 +1,26 @@
 """Evaluation of a candidate against its baseline on the frozen calibration set, by the evaluators and the decoding that the policy fixed."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from typing import Any
 
-from trueloop.trainers import preference_accuracy
-from trueloop.trainers.answers import AnswerFile, answer
 from trueloop.trainers.calibration_snapshot import CalibrationSnapshot, take_snapshot
-from trueloop.trainers.evaluators import Check, find_check, score_completions
+from trueloop.trainers.evaluation_material import PROBE, Material, gather
 from trueloop.trainers.job_context import JobContext
-from trueloop.trainers.loaded_model import LoadedModel
+from trueloop.trainers.judge_panel import Verdicts, ask_judges
+from trueloop.trainers.model_scores import ModelScores, model_scores
+from trueloop.trainers.preference_accuracy import EVALUATOR as PREFERENCE_ACCURACY
+from trueloop.trainers.reward_diagnosis import diagnose_reward
 
 from trueloop.adapters.governance_store import GovernanceStore
-from trueloop.datasets.calibration import CalibrationSet
-from trueloop.datasets.chat import ChatMessage, chat_messages
-from trueloop.datasets.pairs_dataset import build_pairs_dataset, seen_prompts
-from trueloop.errors import ConfigurationError, IntegrityError
-from trueloop.events import Evaluation, Event, PairedScores, PreferencePair, Split, TrainingResult, derive_id
+from trueloop.errors import ConfigurationError
+from trueloop.events import Evaluation, EvaluatorEvidence, Event, PairedScores, TrainingResult, derive_id
+from trueloop.gates.diagnostics import diagnose, warnings
+from trueloop.gates.probes import probes_hash
 from trueloop.gates.scores import paired_scores
+from trueloop.labels.judge_agreement import JudgeAgreement
 from trueloop.rubrics import InForce, canonical_json
-from trueloop.rubrics.gate_policy import Gate
-
-_CHECK = "check:"
-Scores = dict[tuple[str, str], dict[str, float]]
-"""(dimension, evaluator) -> item -> score."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Material:
-    """What both models are put to: prompts by item, held-out pairs, and the checks by name."""
-
-    gate: Gate
-    prompts: Mapping[str, Sequence[ChatMessage]]
-    pairs: Sequence[PreferencePair]
-    checks: Mapping[str, Check]
-    slices: Mapping[str, Mapping[str, str]]
 
 
 def evaluate(context: JobContext, result: TrainingResult) -> Iterator[Event]:
@@ -52,15 +36,16 @@ def evaluate(context: JobContext, result: TrainingResult) -> Iterator[Event]:
     snapshot = take_snapshot(context, in_force)
     if snapshot.announcement is not None:
         yield snapshot.announcement
-    material = _material(context, in_force.policy.gate, snapshot.items)
-    candidate = _scores(context, str(result.checkpoint), str(result.checkpoint_uri), result.checkpoint_sha256, material)
-    baseline = _scores(context, context.request.baseline_checkpoint, context.request.baseline_uri, None, material)
-    scores = [
-        entry
-        for (dimension, evaluator), ours in candidate.items()
-        for entry in paired_scores(dimension, evaluator, ours, baseline[dimension, evaluator], slices_of=material.slices, slices=material.gate.slices)
-    ]
-    yield _evaluation(context, result, in_force, snapshot, scores=scores, seconds=time.monotonic() - started)
+    material = gather(context, in_force, snapshot.items)
+    candidate = model_scores(context, str(result.checkpoint), str(result.checkpoint_uri), result.checkpoint_sha256, material)
+    baseline = model_scores(context, context.request.baseline_checkpoint, context.request.baseline_uri, None, material)
+    judged = ask_judges(context, material, candidate.answers, baseline.answers)
+    for unit, verdicts in judged.items():
+        candidate.scores[unit], baseline.scores[unit] = dict(verdicts.candidate), dict(verdicts.baseline)
+    diagnostics = [*diagnose(candidate.answers, baseline.answers), *diagnose_reward(context, material, candidate.answers, baseline.answers)]
+    scores, evaluators = _found(material, candidate, baseline, judged)
+    found = {"scores": scores, "evaluators": evaluators, "diagnostics": diagnostics, "warnings": warnings(diagnostics, scores)}
+    yield _evaluation(context, result, in_force, snapshot, found | {"seconds": time.monotonic() - started})
 
 
 def _in_force(context: JobContext) -> InForce:
@@ -75,50 +60,54 @@ def _in_force(context: JobContext) -> InForce:
     return found
 
 
-def _material(context: JobContext, gate: Gate, calibration: CalibrationSet) -> _Material:
-    names = {dimension.evaluator.removeprefix(_CHECK) for dimension in gate.dimensions if dimension.evaluator.startswith(_CHECK)}
-    checks = {name: check for name in sorted(names) if (check := find_check(name)) is not None}
-    prompts = {item.item_id: chat_messages(item.messages) or [] for item in calibration.items} if checks else {}
-    pairs: list[PreferencePair] = []
-    if any(dimension.evaluator == preference_accuracy.EVALUATOR for dimension in gate.dimensions):
-        trained = seen_prompts(context.pair_log)
-        held_out = build_pairs_dataset(context.pair_log, context.selection(Split.CALIBRATION)).pairs
-        pairs = [pair for pair in held_out if pair.prompt_hash not in trained][: gate.max_items]
-    slices = {item.item_id: item.slices for item in calibration.items} | {pair.pair_id: pair.slices for pair in pairs}
-    return _Material(gate, prompts, pairs, checks, slices)
+def _found(
+    material: Material, candidate: ModelScores, baseline: ModelScores, judged: Mapping[tuple[str, str], Verdicts]
+) -> tuple[list[PairedScores], list[EvaluatorEvidence]]:
+    scores: list[PairedScores] = []
+    evaluators: list[EvaluatorEvidence] = []
+    for unit, ours in candidate.scores.items():
+        theirs, verdicts = baseline.scores[unit], judged.get(unit)
+        scores += paired_scores(*unit, ours, theirs, slices_of=material.slices, slices=material.gate.slices)
+        asked, version = _asked(material, unit[1])
+        evaluators.append(
+            EvaluatorEvidence(
+                dimension=unit[0],
+                evaluator=unit[1],
+                version=verdicts.fingerprint if verdicts else version,
+                n_asked=asked,
+                n_missing=max(asked - len(ours.keys() & theirs.keys()), 0),
+                **(_agreement(verdicts.agreement) if verdicts else {}),
+            )
+        )
+    return scores, evaluators
 
 
-def _scores(context: JobContext, checkpoint: str, uri: str, sha256: str | None, material: _Material) -> Scores:
-    """Score one model. Its weights are loaded at most once, not at all when it has answered before, and released on return."""
-    known = context.store.checkpoint(uri)
-    if known.checkpoint != checkpoint:
-        raise IntegrityError(f"{uri!r} is checkpoint {known.checkpoint!r}; expected {checkpoint!r}: request the job again with the URI of that checkpoint")
-
-    @cache
-    def load() -> LoadedModel:
-        return LoadedModel.load(context.store.resolve(uri, sha256))
-
-    scores: Scores = {(dimension.dimension, dimension.evaluator): {} for dimension in material.gate.dimensions}
-    decoding = material.gate.decoding
-    if material.checks and material.prompts:
-        file = AnswerFile(context.store.root, checkpoint, decoding)
-        completions = answer(load, file, material.prompts, decoding, context.alive)
-        for name, check in material.checks.items():
-            by_dimension = score_completions(name, check, material.prompts, completions)
-            for dimension, evaluator in scores:
-                if evaluator == _CHECK + name:
-                    scores[dimension, evaluator] = by_dimension.get(dimension, {})
-    if material.pairs:
-        odds = preference_accuracy.log_odds(load(), material.pairs, context.alive)
-        for dimension, evaluator in scores:
-            if evaluator == preference_accuracy.EVALUATOR:
-                scores[dimension, evaluator] = preference_accuracy.accuracy(dimension, material.pairs, odds)
-    return scores
+def _asked(material: Material, evaluator: str) -> tuple[int, str | None]:
+    """Return on how many items an evaluator was to score, and the version of its probes."""
+    if evaluator == PREFERENCE_ACCURACY:
+        return len(material.pairs), None
+    if evaluator.startswith(PROBE):
+        probes = material.probes[evaluator.removeprefix(PROBE)]
+        return len(probes), probes_hash(list(probes.values())) if probes else None
+    return material.n_items, None
 
 
-def _evaluation(
-    context: JobContext, result: TrainingResult, in_force: InForce, snapshot: CalibrationSnapshot, *, scores: list[PairedScores], seconds: float
-) -> Evaluation:
+def _agreement(found: JudgeAgreement) -> dict[str, Any]:
+    correlation, ac2 = found.correlation, found.ac2
+    return {
+        "human_agreement": correlation.value,
+        "human_agreement_low": correlation.ci_low,
+        "human_agreement_high": correlation.ci_high,
+        "human_agreement_n": correlation.n,
+        "human_ac2": ac2.value,
+        "human_ac2_low": ac2.ci_low,
+        "human_ac2_high": ac2.ci_high,
+        "human_bias": found.bias.value,
+        "human_undefined": correlation.undefined.value if correlation.undefined else None,
+    }
+
+
+def _evaluation(context: JobContext, result: TrainingResult, in_force: InForce, snapshot: CalibrationSnapshot, found: dict[str, Any]) -> Evaluation:
     request, policy, items = context.request, in_force.policy, snapshot.items
     candidate = str(result.checkpoint)
     return Evaluation(
@@ -139,6 +128,5 @@ def _evaluation(
         calibration_new=items.n_new if snapshot.announcement is not None else 0,
         n_items=len(items.items),
         decoding=canonical_json(policy.gate.decoding),
-        scores=scores,
-        seconds=seconds,
+        **found,
     )

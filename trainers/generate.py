@@ -40,6 +40,24 @@ def generate(
         n: Samples per prompt.
         batch_rows: Rows in one forward pass, samples included; a matter of memory and speed, not of results.
     """
+    drawn = generate_ids(model, tokenizer, prompts, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed, n=n, batch_rows=batch_rows)
+    ends = end_ids(model, tokenizer)
+    return [tokenizer.batch_decode([row[:-1] if row[-1] in ends else row for row in rows], skip_special_tokens=True) for rows in drawn]
+
+
+def generate_ids(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[Message]],
+    *,
+    max_new_tokens: int = 64,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    n: int = 1,
+    batch_rows: int = 256,
+) -> list[list[list[int]]]:
+    """The same completions as token ids, each with the end token that ended it; one that was cut has none. Text need not encode to the same ids again."""
     _check(temperature, top_p, n, max_new_tokens)
     import torch
 
@@ -49,16 +67,15 @@ def generate(
     copies = n if temperature > 0 else 1
     by_length = sorted(range(len(encoded)), key=lambda number: (len(encoded[number]), number))
     per_batch = max(1, batch_rows // copies)
-    results: list[list[str]] = [[] for _ in prompts]
+    results: list[list[list[int]]] = [[] for _ in prompts]
     with torch.inference_mode():
         for start in range(0, len(by_length), per_batch):
             numbers = by_length[start : start + per_batch]
             noise = [_noise_seed(seed, texts[number], sample) for number in numbers for sample in range(copies)]
             batch = _Batch(model, tokenizer, [encoded[number] for number in numbers], copies)
             rows = batch.run(max_new_tokens, temperature, top_p, noise)
-            decoded = tokenizer.batch_decode(rows, skip_special_tokens=True)
             for position, number in enumerate(numbers):
-                results[number] = decoded[position * copies : (position + 1) * copies] * (n // copies)
+                results[number] = rows[position * copies : (position + 1) * copies] * (n // copies)
     return results
 
 
@@ -82,7 +99,7 @@ class _Batch:
         import torch
 
         self.model = model
-        self.end_ids = torch.tensor(sorted(_end_ids(model, tokenizer)), device=model.device)
+        self.end_ids = torch.tensor(sorted(end_ids(model, tokenizer)), device=model.device)
         self.copies = copies
         width = max(len(ids) for ids in encoded)
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -90,7 +107,7 @@ class _Batch:
         self.mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in encoded], device=model.device)
 
     def run(self, max_new_tokens: int, temperature: float, top_p: float, noise: Sequence[int]) -> list[list[int]]:
-        """The new token ids of each row, without the end token."""
+        """The new token ids of each row; the end token, where the row came to one, is the last."""
         import torch
         from transformers import DynamicCache
 
@@ -110,7 +127,7 @@ class _Batch:
                 logits, mask, position = (part.repeat_interleave(self.copies, 0) for part in (logits, mask, position))
             chosen = logits.argmax(-1) if uniform is None else _sample(logits, temperature, top_p, uniform[rows, step])
             going = ~torch.isin(chosen, self.end_ids)
-            for row, token in zip(rows[going].tolist(), chosen[going].tolist(), strict=True):
+            for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
                 output[row].append(token)
             if not bool(going.any()):
                 break
@@ -123,7 +140,8 @@ class _Batch:
         return output
 
 
-def _end_ids(model: Any, tokenizer: Any) -> set[int]:
+def end_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Return the tokens that end a completion."""
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [configured]
     return {number for number in [*listed, tokenizer.eos_token_id] if number is not None}

@@ -15,7 +15,7 @@ from trueloop.trainers.faults import describe
 from trueloop.trainers.job_context import JobContext
 from trueloop.trainers.job_events import Fault
 from trueloop.trainers.manifest import manifest_metadata
-from trueloop.trainers.methods import Method, find_method, is_evaluated, read_config
+from trueloop.trainers.methods import Method, find_method, read_config
 
 from trueloop.datasets.pairs_dataset import build_pairs_dataset
 from trueloop.errors import IntegrityError, TrainingError, UnavailableError
@@ -34,7 +34,7 @@ def run_job(context: JobContext) -> None:
     result = _finished(context) or _Training(context).run()
     context.files.drop_state(context.request.job_id)
     context.send(result)
-    if result.status is not JobStatus.SUCCEEDED or not is_evaluated(result.method):
+    if result.status is not JobStatus.SUCCEEDED or not result.is_candidate:
         return
     kept = context.kept.record("evaluation")
     if kept is not None:
@@ -119,7 +119,7 @@ class _Training:
         rows = self._write_dataset(method, directory / "dataset.jsonl")
         _log.info("job %s: %d rows of %s", request.job_id, rows, request.dataset)
         report = open_executor(context.settings.trainer).train(request.method, config, directory, self._progress)
-        stored = context.store.put(directory / "output", manifest_metadata(request, method, report))
+        stored = context.store.put(directory / "output", manifest_metadata(request, report))
         seconds = time.monotonic() - self._started
         _log.info("job %s: checkpoint %s after %d steps and %.1f s", request.job_id, stored.checkpoint, self._step, seconds)
         return job_events.succeeded(request, context.attempt, stored, report, step=self._step, seconds=seconds)
@@ -134,6 +134,8 @@ class _Training:
             "dataset_file": directory / "dataset.jsonl",
             "output_dir": directory / "output",
             "state_dir": context.files.state(request.job_id),
+            "judges": context.settings.judges,
+            "rubric": context.rubric,
         }
         config = read_config(method.load(), request.config, places)
         context.kept.settle("config", config.model_dump_json(indent=2))

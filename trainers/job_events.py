@@ -41,6 +41,7 @@ def succeeded(request: TrainingRequest, attempt: int, checkpoint: StoredCheckpoi
         tokens=report.tokens,
         seed=report.seed,
         stopped_by=report.stopped_by,
+        is_candidate=report.is_candidate,
         versions=report.versions,
     )
 

@@ -49,7 +49,7 @@ def _local(settings: JudgeSource, name: str, found: JudgeSettings) -> Judge:
     store = ModelStore(settings.models)
 
     def load() -> LoadedModel:
-        return LoadedModel.load(store.resolve(found.model))
+        return LoadedModel.load(store.resolve(found.model), store.root)
 
     temperature = found.temperature or 0.0
     return Judge(name, LocalChat(load, temperature), canonical_json({"model": found.model, "temperature": temperature}), found.max_new_tokens)

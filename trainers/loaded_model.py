@@ -17,13 +17,17 @@ class LoadedModel:
     tokenizer: Any
 
     @classmethod
-    def load(cls, directory: Path) -> "LoadedModel":
-        """Load a verified checkpoint. Nothing is fetched from elsewhere, and no code of the checkpoint runs."""
+    def load(cls, directory: Path, models_dir: Path | None = None) -> "LoadedModel":
+        """Load a verified checkpoint; one that is an adapter with its base, which the model store `models_dir` must hold.
+
+        Nothing is fetched from elsewhere, and no code of the checkpoint runs. Raises as `load_causal_model` does.
+        """
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoTokenizer
+        from trueloop.trainers.frame.policy_model import load_causal_model
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model: Any = AutoModelForCausalLM.from_pretrained(directory, local_files_only=True, trust_remote_code=False, use_safetensors=True)
+        model = load_causal_model(directory, models_dir)
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         return cls(model.to(device).eval(), tokenizer)
 

@@ -26,9 +26,10 @@ class LocalChat:
         """Return the answer to each conversation; TOO_LONG where it does not fit the context, CUT where the answer came to no end."""
         if not conversations:
             return []
-        from trueloop.trainers.generate import generate
+        from trueloop.trainers.generate import end_ids, generate_ids
 
         loaded = self._loaded
+        ends = end_ids(loaded.model, loaded.tokenizer)
         safe = [self._without_turns(messages) for messages in conversations]
         answers: list[str | NoJudgement] = [NoJudgement(NoJudgementReason.TOO_LONG)] * len(safe)
         fitting = [index for index, messages in enumerate(safe) if loaded.fits(messages, max_new_tokens)]
@@ -37,13 +38,11 @@ class LocalChat:
         for start in range(0, len(fitting), _CHUNK):
             chunk = fitting[start : start + _CHUNK]
             prompts = [safe[index] for index in chunk]
-            given = generate(loaded.model, loaded.tokenizer, prompts, max_new_tokens=max_new_tokens, temperature=self._temperature)
-            for index, (text,) in zip(chunk, given, strict=True):
-                answers[index] = text if self._ended(text, max_new_tokens) else NoJudgement(NoJudgementReason.CUT)
+            given = generate_ids(loaded.model, loaded.tokenizer, prompts, max_new_tokens=max_new_tokens, temperature=self._temperature)
+            for index, (ids,) in zip(chunk, given, strict=True):
+                ended = ids[-1] in ends
+                answers[index] = loaded.tokenizer.decode(ids[:-1], skip_special_tokens=True) if ended else NoJudgement(NoJudgementReason.CUT)
         return answers
-
-    def _ended(self, text: str, max_new_tokens: int) -> bool:
-        return len(self._loaded.tokenizer(text, add_special_tokens=False)["input_ids"]) < max_new_tokens
 
     @cached_property
     def _special(self) -> tuple[str, ...]:

@@ -4,16 +4,15 @@ from dataclasses import asdict
 from typing import Any
 
 from trueloop.trainers.frame.training_report import TrainingReport
-from trueloop.trainers.methods import Method
 
 from trueloop.events import TrainingRequest
 
 
-def manifest_metadata(request: TrainingRequest, method: Method, report: TrainingReport) -> dict[str, Any]:
+def manifest_metadata(request: TrainingRequest, report: TrainingReport) -> dict[str, Any]:
     """Return the metadata. It holds nothing of the run's machine and time, so that the same job is told alike wherever it ran."""
     said = asdict(report)
     return {
-        "kind": "policy" if method.makes_candidates else "reward-model",
+        "kind": "policy" if report.is_candidate else "reward-model",
         "application": request.application,
         "job_id": request.job_id,
         "method": request.method,

@@ -4,26 +4,22 @@ import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trueloop.trainers.frame.job_config import PLACES
 
+from trueloop.datasets.chain_rows import chain_rows
 from trueloop.datasets.pairs_dataset import PairsDataset
-from trueloop.datasets.rows import demonstration_rows, preference_rows
+from trueloop.datasets.rows import demonstration_rows, preference_rows, prompt_rows, unpaired_rows
 from trueloop.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A trainer module (`Config`, `main(config, progress)`), imported when it is used, and the rows that it reads.
-
-    What does not make candidates makes reward models: they are stored and never evaluated, gated or released.
-    """
+    """A trainer module (`Config`, `main(config, progress)`), imported when it is used, and the rows that it reads."""
 
     module: str
     rows: Callable[[PairsDataset], Iterator[dict[str, Any]]]
-    makes_candidates: bool = True
 
     def load(self) -> Any:
         """Return the trainer's module."""
@@ -31,7 +27,17 @@ class Method:
 
 
 METHODS = {
+    "constitutional": Method("trueloop.trainers.constitutional", preference_rows),
     "dpo": Method("trueloop.trainers.dpo", preference_rows),
+    "grpo": Method("trueloop.trainers.grpo", prompt_rows),
+    "kto": Method("trueloop.trainers.kto", unpaired_rows),
+    "lamarckian": Method("trueloop.trainers.lamarckian", chain_rows),
+    "mpo_multiloss": Method("trueloop.trainers.mpo_multiloss", preference_rows),
+    "online_dpo": Method("trueloop.trainers.online_dpo", prompt_rows),
+    "ppo": Method("trueloop.trainers.ppo", prompt_rows),
+    "rejection_sampling": Method("trueloop.trainers.rejection_sampling", prompt_rows),
+    "reward": Method("trueloop.trainers.reward", preference_rows),
+    "rloo": Method("trueloop.trainers.rloo", prompt_rows),
     "sft": Method("trueloop.trainers.sft", demonstration_rows),
 }
 
@@ -44,12 +50,7 @@ def find_method(name: str) -> Method:
         raise ConfigurationError(f"no training method {name!r}; known methods: {', '.join(sorted(METHODS))}. Correct the policy's training.method") from None
 
 
-def is_evaluated(name: str) -> bool:
-    """Return whether an evaluation follows the training. A method that this worker does not know was another worker's, which knew."""
-    return name not in METHODS or METHODS[name].makes_candidates
-
-
-def read_config(module: Any, text: str, places: Mapping[str, Path]) -> Any:
+def read_config(module: Any, text: str, places: Mapping[str, Any]) -> Any:
     """Return the trainer's Config from a request's JSON and the places, by name, that the worker sets.
 
     Raises ConfigurationError or pydantic.ValidationError naming the key.

@@ -14,7 +14,6 @@ from trueloop.trainers.job_book import JobBook
 from trueloop.trainers.job_events import Fault
 from trueloop.trainers.job_files import AttemptFiles, JobFiles
 from trueloop.trainers.job_process import JobDone, JobPostponed, Order, Warm
-from trueloop.trainers.methods import is_evaluated
 
 from trueloop.config import Settings
 from trueloop.embedded.log_files import rotate_if_large
@@ -71,7 +70,7 @@ class Attempt:
         """What became of it, in a word that is counted."""
         if self.result is None or self.result.status is not JobStatus.SUCCEEDED:
             return "cancelled" if self.result is not None and self.result.status is JobStatus.CANCELLED else "failed"
-        return "succeeded" if self.is_evaluated or not is_evaluated(self.request.method) else "not_evaluated"
+        return "succeeded" if self.is_evaluated or not self.result.is_candidate else "not_evaluated"
 
     def note(self, event: Event) -> None:
         """Take an event into account."""

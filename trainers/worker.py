@@ -23,7 +23,6 @@ from confluent_kafka import Message
 from pydantic import ValidationError
 from trueloop.trainers.job_book import JobBook
 from trueloop.trainers.job_files import JobFiles
-from trueloop.trainers.methods import is_evaluated
 from trueloop.trainers.request_inbox import GROUP, RequestInbox
 from trueloop.trainers.slot import Limits, Slot, Surroundings
 
@@ -130,7 +129,7 @@ class Worker(Standing):
     def _is_answered(self, request: TrainingRequest, number: int) -> bool:
         """Return whether the log holds everything that an attempt has to say. Then nothing is said again."""
         result = self._book.result(request.job_id, number)
-        if result is None or result.status is not JobStatus.SUCCEEDED or not is_evaluated(request.method):
+        if result is None or result.status is not JobStatus.SUCCEEDED or not result.is_candidate:
             return result is not None
         for event in read_events(self._settings.kafka, self._codec, EVALUATIONS):
             if isinstance(event, Evaluation) and event.candidate == result.checkpoint and event.occurred_at >= result.occurred_at:

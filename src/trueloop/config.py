@@ -63,19 +63,6 @@ class MetricsSettings(_Section):
     port: int = Field(default=0, ge=0, le=65535, description="0: any free port, which the worker notes under STATE_DIR/run/metrics.")
 
 
-class TrainerSettings(_Section):
-    """Where and how this trainer worker trains. Events choose none of it."""
-
-    devices: tuple[Annotated[str, Field(pattern=r"^(auto|cpu|cuda:[0-9]+)$")], ...] = Field(
-        default=("auto",), min_length=1, description="Devices of this machine that take a job each: 'cpu', 'cuda:0', ...; 'auto' is all that a trainer finds."
-    )
-    executor: Literal["process", "accelerate", "kubernetes"] = Field(default="process", description="Where the training of a job runs.")
-    accelerate_arguments: tuple[str, ...] = Field(default=(), description="What `accelerate launch` is told, such as --num_processes=4.")
-    kubernetes_template: Path | None = Field(default=None, description="Manifest of the Job, as ops/kubernetes/training-job.yaml; asked for by 'kubernetes'.")
-    kubernetes_submit: bool = Field(default=True, description="False: manifests are written beside the job for somebody else to submit.")
-    keep_jobs: int = Field(default=500, ge=1, description="Jobs whose log, curve and configuration are kept, the newest ones.")
-
-
 class JudgeSettings(_Section):
     """A model that judges: an endpoint that speaks OpenAI's chat completions, or without `url` a checkpoint of the model store.
 
@@ -109,6 +96,19 @@ class JudgeSettings(_Section):
         return self
 
 
+class TrainerSettings(_Section):
+    """Where and how this trainer worker trains. Events choose none of it."""
+
+    devices: tuple[Annotated[str, Field(pattern=r"^(auto|cpu|cuda:[0-9]+)$")], ...] = Field(
+        default=("auto",), min_length=1, description="Devices of this machine that take a job each: 'cpu', 'cuda:0', ...; 'auto' is all that a trainer finds."
+    )
+    executor: Literal["process", "accelerate", "kubernetes"] = Field(default="process", description="Where the training of a job runs.")
+    accelerate_arguments: tuple[str, ...] = Field(default=(), description="What `accelerate launch` is told, such as --num_processes=4.")
+    kubernetes_template: Path | None = Field(default=None, description="Manifest of the Job, as ops/kubernetes/training-job.yaml; asked for by 'kubernetes'.")
+    kubernetes_submit: bool = Field(default=True, description="False: manifests are written beside the job for somebody else to submit.")
+    keep_jobs: int = Field(default=500, ge=1, description="Jobs whose log, curve and configuration are kept, the newest ones.")
+
+
 class Settings(BaseSettings):
     """Settings of a Trueloop process. Unknown keys are errors; secrets never print."""
 
@@ -119,8 +119,8 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     metrics: MetricsSettings = MetricsSettings()
-    trainer: TrainerSettings = TrainerSettings()
     judges: dict[str, JudgeSettings] = Field(default_factory=dict, description="Judges by name: [judges.NAME] in trueloop.toml.")
+    trainer: TrainerSettings = TrainerSettings()
     models_dir: Path | None = Field(default=None, description="Root of the model store; default: STATE_DIR/models.")
     blinding_key: SecretStr = Field(
         default=SecretStr(""), description="Secret that blinds candidates and shuffles them. Set it in production: whoever knows it can unblind."

@@ -66,7 +66,7 @@ class ProcessorDriver:
     and comes out passes through the codec, so an event that Avro cannot carry fails here and not in production. State is held as stored
     bytes: a state that does not survive `dump` and `load` fails here, too.
 
-    `out`, `rejected` and `retried` only grow; `outcomes` counts the steps.
+    `out`, `rejected` and `retried` only grow; `outcomes` counts the steps, `drops` what they dropped.
     """
 
     def __init__(self, processor: Processor, context: Context, clock: Callable[[], datetime] | None = None) -> None:
@@ -77,6 +77,7 @@ class ProcessorDriver:
         self.rejected: list[tuple[Event, Rejection]] = []
         self.retried: list[tuple[Event, Source]] = []
         self.outcomes: dict[str, int] = {}
+        self.drops: dict[str, int] = {}
         self._codec = Codec(MemoryRegistry())
         self._states: dict[str, bytes] = {}
         self._history: list[tuple[Event, Source, datetime, bool]] = []
@@ -147,6 +148,8 @@ class ProcessorDriver:
         if key is not None:
             self._keep(key, old, step.state)
         self.outcomes[step.outcome] = self.outcomes.get(step.outcome, 0) + 1
+        for reason, count in step.drops.items():
+            self.drops[reason] = self.drops.get(reason, 0) + count
         self._emit(step.out)
         if step.rejection is not None:
             self.rejected.append((event, step.rejection))
@@ -161,6 +164,7 @@ class ProcessorDriver:
     def _check(self, step: Step[Any], final: bool) -> None:
         name = self.processor.name
         assert step.outcome in self.processor.outcomes, f"{name!r} declares outcomes {sorted(self.processor.outcomes)}, not {step.outcome!r}"
+        assert step.drops.keys() <= self.processor.drops, f"{name!r} declares drops {sorted(self.processor.drops)}, not {sorted(step.drops)}"
         assert not (step.retry and final), f"{name!r} asks to retry an event that is seen for the last time"
         assert not (step.retry and step.rejection), f"{name!r} both rejects and retries an event"
         assert step.state is None or self.processor.key is not None, f"{name!r} has no key, so its step cannot keep state"

@@ -33,7 +33,7 @@ SINK = ("worker", "sink")
 GROUPS = {
     "sampling": ("traces",), "profiles": ("traces",), "distributions": ("drift-values",), "families": ("drift",), "quotas": ("drift",),
     "appeals": ("appeals",),
-    "collection": ("review-queue", "labels", "labels.retry", "truths"),
+    "collection": ("review-queue", "labels", "labels.retry", "truths", "gold"),
     "agreement": ("agreement-units",), "drift": ("drift-observations",),
     "estimates": ("reviewed-traces", "truths", "drift-observations"),
     "reviewers": ("review-queue", "labels", "labels.retry", "gold"),

@@ -16,7 +16,7 @@ from tests.faults.reading import Record
 
 READERS = {
     "traces": {"sampling", "sink"}, "review-queue": {"collection", "reviewers", "sink"}, "labels": {"collection", "reviewers", "sink"},
-    "gold": {"reviewers", "sink"}, "truths": {"collection", "estimates", "sink"}, "reviewed-traces": {"estimates", "sink"},
+    "gold": {"collection", "reviewers", "sink"}, "truths": {"collection", "estimates", "sink"}, "reviewed-traces": {"estimates", "sink"},
     "agreement-units": {"agreement", "sink"}, "drift-observations": {"drift", "estimates", "sink"},
     "drift-values": {"distributions", "sink"}, "drift": {"families", "gating", "quotas", "trigger", "sink"}, "appeals": {"appeals", "sink"},
     "preference-pairs": {"trigger", "sink"}, "agreement": {"trigger", "sink"}, "gates": {"trigger", "sink"}, "training-results": {"trigger", "sink"},

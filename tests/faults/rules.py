@@ -232,7 +232,9 @@ def pairs(labels: TaskLabels, rubric: Mapping[str, Any]) -> dict[str, Pair]:
     cast = [0 if preferred is None else 1 if preferred == first else -1 for _, preferred in votes]
     if cast:
         keep("PAIRWISE", majority(cast), abs(sum(cast)) / len(cast), [label_id for label_id, _ in votes])
-    return found
+    # Two of one order say the same of the same texts: the wider one stays.
+    widest = sorted(found, key=lambda pair_id: (-found[pair_id].margin, pair_id))
+    return {pair_id: found[pair_id] for place, pair_id in enumerate(widest) if found[pair_id].chosen not in {found[other].chosen for other in widest[:place]}}
 
 
 def majority(votes: Sequence[int]) -> int:

@@ -259,7 +259,7 @@ def test_a_request_becomes_a_checkpoint_and_an_evaluation(loop: Loop) -> None:
         ("job-key", {"config": {"no_such_key": 1}}, "ValidationError", "no_such_key"),
         ("job-value", {"config": {"learning_rate": -1}}, "ValidationError", "learning_rate"),
         ("job-place", {"config": {"output_dir": "/"}}, "ConfigurationError", "output_dir"),
-        ("job-method", {"method": "ppo"}, "ConfigurationError", "dpo, sft"),
+        ("job-method", {"method": "no-such-method"}, "ConfigurationError", "known methods"),
         ("job-hash", {"dataset_hash": "0" * 64}, "IntegrityError", "expects " + "0" * 64),
         ("job-range", {"dataset_end_offset": 10_000}, "IntegrityError", "10000"),
         ("job-uri", {"base_uri": "file:///etc"}, "ConfigurationError", "models://"),

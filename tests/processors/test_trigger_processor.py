@@ -191,6 +191,17 @@ def test_a_job_that_failed_or_was_cancelled_frees_the_trainer_for_the_next_datas
     assert len(requests(run)) == 2
 
 
+def test_a_reward_model_meets_no_gate_and_frees_the_trainer_when_it_is_made() -> None:
+    run = driver()
+    for number in range(4):
+        run.send(pair(number))
+    made = example(TrainingResult, application="support", job_id=requests(run)[0].job_id, status=JobStatus.SUCCEEDED)
+    run.send(made)
+    assert len(requests(run)) == 1, "a candidate is waited for until its gate"
+    run.send(made.model_copy(update={"is_candidate": False, "event_id": "reward"}))
+    assert len(requests(run)) == 2
+
+
 def test_the_policy_says_how_long_a_job_may_take() -> None:
     run = driver(training={"timeout_minutes": 90})
     for number in range(2):

@@ -121,3 +121,26 @@ def test_power_knows_slices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert cli.run(["gate", "power", str(file), "--n", "1000", "--slice", "mood=rude:0.3", "--json"]) == 0
     sliced = json.loads(capsys.readouterr().out)
     assert sliced["rows"][0]["pass"] < 0.3, "a slice of 300 items seldom clears a margin of 0.02"
+
+
+def test_show_tells_what_a_decision_stands_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    events: list[Event] = [example(GateDecision, candidate="mine"), example(Evaluation, event_id="evaluation-1", candidate="mine")]
+    monkeypatch.setattr("trueloop.adapters.kafka.read_events", lambda _kafka, _codec, topic: [each for each in events if isinstance(each, topic.event)])
+    assert cli.run(["gate", "show", "mine"]) == 0
+    out = capsys.readouterr().out
+    for said in (
+        "judge:panel",
+        "0.500 [0.250, 0.750] (n 120",
+        "apology",
+        "+0.250 [+0.125, +0.375]",
+        "warning: MORE_APOLOGIES (decides nothing)",
+        "FLOOR_UNCERTAIN",
+    ):
+        assert said in out
+    assert cli.run(["gate", "show", "mine", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["gate"]["candidate"], found["evaluation"]["evaluators"][0]["n_missing"]) == ("mine", 3)
+    events.pop()
+    assert cli.run(["gate", "show", "mine"]) == 0
+    assert "evaluation evaluation-1 is not in the log any more" in capsys.readouterr().out
+    assert cli.run(["gate", "show", "nobody"]) == 3

@@ -71,7 +71,7 @@ class Known(Standing):
 @pytest.fixture
 def metrics() -> RecordMetrics:
     metrics = RecordMetrics(now=lambda: 1.25)
-    metrics.batch(**BATCH, outcomes={"sampled": 50, "not_sampled": 448, "TRUNCATED": 2}, rejected={"TRUNCATED": 2})
+    metrics.batch(**BATCH, outcomes={"sampled": 50, "not_sampled": 448, "TRUNCATED": 2}, rejected={"TRUNCATED": 2}, drops={"near_duplicate": 3})
     metrics.batch(**BATCH | {"records": 1, "seconds": 0.4, "oldest_ms": 1249}, outcomes={"sampled": 1})
     metrics.retried("sink")
     return metrics
@@ -194,7 +194,8 @@ def test_names_help_and_labels_follow_the_conventions(url: str) -> None:
     assert status == 200
     assert content_type.startswith("text/plain; version=0.0.4")
     ours = [family for family in text_string_to_metric_families(text) if not family.name.startswith("process_")]
-    assert len(ours) == 12
+    assert 'trueloop_dropped_outputs_total{processor="sampling",reason="near_duplicate",topic="traces"} 3.0' in text
+    assert len(ours) == 13
     for family in ours:
         assert re.fullmatch(r"trueloop_[a-z_]+", family.name)
         assert family.documentation.endswith(".")

@@ -40,7 +40,7 @@ def test_a_config_is_completed_with_the_places() -> None:
     assert read('{"beta": 0.5}') == Config(model_dir=Path("m"), dataset_file=Path("d"), output_dir=Path("o"), beta=0.5)
 
 
-@pytest.mark.parametrize("key", ["model_dir", "models_dir", "dataset_file", "output_dir", "state_dir"])
+@pytest.mark.parametrize("key", ["model_dir", "models_dir", "dataset_file", "output_dir", "state_dir", "judges", "rubric"])
 def test_an_event_cannot_choose_the_places(key: str) -> None:
     with pytest.raises(ConfigurationError, match=key):
         read(json.dumps({key: "/etc"}))
@@ -53,8 +53,8 @@ def test_a_config_that_is_no_object_is_refused(text: str) -> None:
 
 
 def test_an_unknown_method_names_the_known() -> None:
-    with pytest.raises(ConfigurationError, match=r"'ppo'.*dpo, sft"):
-        find_method("ppo")
+    with pytest.raises(ConfigurationError, match=r"'no-such-method'.*dpo, grpo"):
+        find_method("no-such-method")
 
 
 def fault_of(action: Any) -> Any:

@@ -17,7 +17,9 @@ from trueloop.trainers.frame.training_run import Outcome
 from trueloop.adapters.model_store import MANIFEST, SCHEME
 
 
-def finish(trainer: Any, tokenizer: Any, config: JobConfig, outcome: Outcome, *, metrics: Mapping[str, float], started: float) -> TrainingReport:
+def finish(
+    trainer: Any, tokenizer: Any, config: JobConfig, outcome: Outcome, *, metrics: Mapping[str, float], started: float, is_candidate: bool = True
+) -> TrainingReport:
     """Write the checkpoint to `config.output_dir` and return the report. `started` is the job's beginning by time.monotonic().
 
     Under `accelerate launch` every process calls this, and process 0 writes. Raises NonFiniteLossError on bad weights, DiskFullError.
@@ -32,10 +34,13 @@ def finish(trainer: Any, tokenizer: Any, config: JobConfig, outcome: Outcome, *,
             tokenizer.save_pretrained(config.output_dir)
             write_config(config, config.output_dir)
     accelerator.wait_for_everyone()
-    return report(config, outcome.metrics | dict(metrics) | _of_resuming(outcome), started, tokens=outcome.tokens, stopped_by=outcome.stopped_by)
+    numbers = outcome.metrics | dict(metrics) | _of_resuming(outcome)
+    return report(config, numbers, started, tokens=outcome.tokens, stopped_by=outcome.stopped_by, is_candidate=is_candidate)
 
 
-def report(config: JobConfig, metrics: Mapping[str, float], started: float, *, tokens: int, stopped_by: str | None = None) -> TrainingReport:
+def report(
+    config: JobConfig, metrics: Mapping[str, float], started: float, *, tokens: int, stopped_by: str | None = None, is_candidate: bool = True
+) -> TrainingReport:
     """Return the report of the checkpoint in `config.output_dir`; metrics that are not finite are left out."""
     return TrainingReport(
         checkpoint_dir=str(config.output_dir),
@@ -46,6 +51,7 @@ def report(config: JobConfig, metrics: Mapping[str, float], started: float, *, t
         versions=package_versions(),
         seed=config.seed,
         stopped_by=stopped_by,
+        is_candidate=is_candidate,
     )
 
 

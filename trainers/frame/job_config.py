@@ -7,9 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from trueloop.config import JudgeSettings
+from trueloop.rubrics import Rubric
+
 CONFIG_FILE_NAME = "trueloop_config.json"
-PLACES = ("model_dir", "models_dir", "dataset_file", "output_dir", "state_dir")
-"""Keys that the worker sets: an event must not choose what is read or written."""
+PLACES = ("model_dir", "models_dir", "dataset_file", "output_dir", "state_dir", "judges", "rubric")
+"""Keys that the worker sets: an event must not choose what is read, written or asked."""
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called with step, steps planned and the newest numbers; it also shows that the job is alive."""
@@ -39,6 +42,8 @@ class JobConfig(BaseModel):
     dataset_file: Path = Field(description="JSON lines")
     output_dir: Path
     state_dir: Path | None = Field(default=None, description="where a run keeps what it needs to go on after a kill; null keeps nothing")
+    judges: dict[str, JudgeSettings] = Field(default_factory=dict, description="judges by name, from the settings of the worker")
+    rubric: Rubric | None = Field(default=None, description="the rubric that the dataset was labelled by")
     learning_rate: float = Field(gt=0, lt=1)
     batch_size: int = Field(default=32, ge=1, le=65536, description="rows in one forward pass, on each device")
     gradient_accumulation_steps: int = Field(default=1, ge=1, le=4096, description="forward passes per optimiser step")
@@ -60,6 +65,11 @@ class JobConfig(BaseModel):
         if self.save == "adapter" and self.adapter == "full":
             raise ValueError("save is 'adapter' and adapter is 'full': there is no adapter to save; set adapter to 'lora' or 'qlora', or leave save out")
         return self
+
+    @property
+    def models(self) -> Path | None:
+        """Root of the model store, as the settings of a process call it."""
+        return self.models_dir
 
 
 def settings_of(config: BaseModel) -> dict[str, object]:

@@ -13,6 +13,7 @@ class TrainingReport:
     """The outcome of one job; everything that a `training-results` event needs.
 
     `tokens` counts each epoch again. `stopped_by` is the rule that ended training before its last step, None when it ran to its end.
+    A reward model is no candidate: it is stored, and never evaluated, gated or released.
     """
 
     checkpoint_dir: str
@@ -23,6 +24,7 @@ class TrainingReport:
     versions: dict[str, str]
     seed: int
     stopped_by: str | None = None
+    is_candidate: bool = True
 
 
 def package_versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ from trueloop.trainers.frame.saved_steps import SavedStep, mark_whole
 from trueloop.trainers.frame.stopping import Look, Score, stop_reason
 from trueloop.trainers.frame.training_errors import NonFiniteLossError
 
-_TOLD = ("loss", "rewards/accuracies", "held_out")
+_TOLD = ("loss", "rewards/accuracies", "reward", "kl", "held_out")
 """What progress events carry; the rest stands in the final report."""
 
 _LOOKS = "trueloop_looks.json"

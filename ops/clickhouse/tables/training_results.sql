@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS training_results
     `total_steps` Int64 COMMENT 'Optimiser steps planned; 0 while unknown.',
     `metrics` Map(LowCardinality(String), Float64) COMMENT 'Metrics by name, such as loss; finite numbers only.',
     `checkpoint` LowCardinality(Nullable(String)) COMMENT 'Id of the new checkpoint; null unless SUCCEEDED.',
+    `is_candidate` Bool COMMENT 'Whether the checkpoint is evaluated and gated; a reward model is not.',
     `checkpoint_uri` Nullable(String) COMMENT 'Where it lies; null unless SUCCEEDED.',
     `checkpoint_sha256` Nullable(String) COMMENT 'SHA-256 over its manifest; null unless SUCCEEDED.',
     `base_checkpoint` LowCardinality(String) COMMENT 'Id of the checkpoint that it started from.',

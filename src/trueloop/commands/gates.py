@@ -12,15 +12,13 @@ from trueloop.cli import group
 from trueloop.commands.governed import SOURCE
 from trueloop.commands.output import JSON_OPTION, print_json, print_table, printable
 from trueloop.errors import ConfigurationError
-from trueloop.events import DimensionVerdict, Evaluation, GateDecision, GateReason, Verdict
+from trueloop.events import DimensionVerdict, Evaluation, Event, GateDecision, GateReason, Verdict
 from trueloop.rubrics import Policy, Rubric
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     from trueloop.gates.looks import Look
     from trueloop.gates.operating import Assumptions, Characteristic
+    from trueloop.topics import Topic
 
 app = group(help="Whether a candidate may be released, and how sure a policy's gate is of that.")
 EXIT = {Verdict.PASS: 0, Verdict.BLOCK: 1, Verdict.INCONCLUSIVE: 3, Verdict.UNKNOWN: 3}
@@ -107,6 +105,29 @@ def check(
     raise typer.Exit(EXIT[said.verdict])
 
 
+@app.command()
+def show(candidate: str = typer.Argument(..., metavar="CANDIDATE", help="Id of a checkpoint."), as_json: bool = JSON_OPTION) -> None:
+    """Show what the newest decision on a candidate stands on: each dimension, slice and evaluator, how far judges agree with people,
+    what was left unanswered, and how its answers differ beside their scores.
+
+    \b
+    Example:
+      trueloop gate show 0123456789abcdef0123456789abcdef
+    """
+    from trueloop.commands.gate_evidence import show_evidence
+    from trueloop.topics import EVALUATIONS
+
+    gate = _newest(candidate)
+    if gate is None:
+        typer.echo(f"no gate has decided on candidate {printable(candidate)!r}", err=True)
+        raise typer.Exit(EXIT[Verdict.UNKNOWN])
+    evaluation = next((event for event in _read(EVALUATIONS) if isinstance(event, Evaluation) and event.event_id == gate.evaluation_id), None)
+    if as_json:
+        print_json({"gate": gate.model_dump(mode="json"), "evaluation": None if evaluation is None else evaluation.model_dump(mode="json")})
+    else:
+        show_evidence(gate, evaluation)
+
+
 @dataclass(frozen=True, slots=True)
 class _Said:
     """What a gate says of a candidate, from the topic or from here."""
@@ -140,14 +161,14 @@ def _show(said: _Said, as_json: bool) -> None:
         return
     rows = [
         (
-            *(each.dimension, each.slice, each.verdict.value, each.n),
+            *(each.dimension, each.slice, each.evaluator, each.verdict.value, each.n),
             *(_bounded(each.candidate, each.candidate_low, each.candidate_high), each.floor),
             *(_bounded(each.difference, each.difference_low, each.difference_high), _limit(each)),
             *(", ".join(reason.value for reason in each.reasons), each.labels_needed),
         )
         for each in said.dimensions
     ]
-    columns = ("dimension", "slice", "verdict", "n", "candidate", "floor", "difference", "at least", "why", "labels needed")
+    columns = ("dimension", "slice", "evaluator", "verdict", "n", "candidate", "floor", "difference", "at least", "why", "labels needed")
     print_table(columns, rows, "no dimension was judged")
     why = ", ".join(reason.value for reason in said.reasons)
     typer.echo(f"\n{said.verdict.value}: {why}" + (f"; look {said.look}, error {said.alpha:.4f}" if said.alpha is not None else ""))
@@ -188,14 +209,19 @@ def _bounded(value: float | None, low: float | None, high: float | None) -> str 
 
 
 def _newest(candidate: str) -> GateDecision | None:
+    from trueloop.topics import GATES
+
+    found = [event for event in _read(GATES) if isinstance(event, GateDecision)]
+    return next((event for event in reversed(found) if event.candidate == candidate), None)
+
+
+def _read(topic: "Topic") -> list[Event]:
     from trueloop.adapters.kafka import read_events
     from trueloop.adapters.registry import connect
     from trueloop.config import load_settings
-    from trueloop.topics import GATES
 
     settings = load_settings()
-    found = [event for event in read_events(settings.kafka, connect(settings.registry), GATES) if isinstance(event, GateDecision)]
-    return next((event for event in reversed(found) if event.candidate == candidate), None)
+    return list(read_events(settings.kafka, connect(settings.registry), topic))
 
 
 def _evaluation(path: Path) -> Evaluation:

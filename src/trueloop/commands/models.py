@@ -9,13 +9,9 @@ import typer
 from trueloop.cli import group
 from trueloop.commands.output import JSON_OPTION, print_json
 from trueloop.config import load_settings
+from trueloop.errors import ConfigurationError
 
 app = group(help="Models that the loop trains and serves.")
-
-
-@app.callback()
-def models() -> None:
-    """Keep `register` a command of its own, though it is the only one."""
 
 
 @app.command()
@@ -44,3 +40,38 @@ def register(
         print_json(said)
     else:
         typer.echo(f"stored checkpoint {stored.checkpoint} in {settings.models}" + (f"; it serves {application!r} from now on" if release else ""))
+
+
+@app.command()
+def mirror(
+    checkpoint: str = typer.Argument(..., metavar="CHECKPOINT", help="Id of a checkpoint of the model store, or models://ID."),
+    to: str = typer.Option(..., "--to", metavar="KIND:DIR", help="'mlflow:DIR' or 'hf:DIR', DIR being empty or not there."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Write a checkpoint as MLflow or the Hugging Face Hub take it. Nothing is uploaded.
+
+    \b
+    Examples:
+      trueloop model mirror 0123456789abcdef0123456789abcdef --to mlflow:./mirror
+      trueloop model mirror 0123456789abcdef0123456789abcdef --to hf:./my-model
+    """
+    from trueloop.adapters.mirrors import hub_mirror, mlflow_mirror, vllm_command, vllm_faults
+    from trueloop.adapters.model_store import SCHEME, ModelStore
+
+    kind, _, place = to.partition(":")
+    kinds = {"mlflow": mlflow_mirror, "hf": hub_mirror}
+    if kind not in kinds or not place:
+        raise ConfigurationError(f"--to is {to!r}; expected mlflow:DIR or hf:DIR")
+    store = ModelStore(load_settings().models)
+    uri = checkpoint if checkpoint.startswith(SCHEME) else SCHEME + checkpoint
+    written = kinds[kind](store, uri, Path(place))
+    faults = vllm_faults(store.resolve(uri))
+    served = vllm_command(store, uri, written) if kind == "hf" and not faults else None
+    if as_json:
+        print_json({"checkpoint": uri.removeprefix(SCHEME), "directory": str(written), "kind": kind, "vllm": served, "vllm_faults": faults})
+        return
+    typer.echo(f"wrote checkpoint {uri.removeprefix(SCHEME)} to {written}")
+    if served:
+        typer.echo(f"to serve it: {served}")
+    for fault in faults:
+        typer.echo(f"warning: vLLM does not load this adapter: {fault}", err=True)

@@ -31,12 +31,13 @@ from trueloop.events.training_request import TrainingRequest, TriggerReason, job
 from trueloop.events.training_result import JobStatus, TrainingResult
 
 __all__ = [
-    "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent", "Critique", "DatasetKind",
-    "DatasetVersion", "Diagnostic", "DiagnosticKind", "DimensionAgreement", "DimensionOutcome", "DimensionReliability", "DimensionVerdict", "DriftFamily",
-    "DriftObservations", "DriftSignal", "DriftState", "DriftValues", "DriftingSeries", "Erasure", "EstimateMethod", "Evaluation", "EvaluationWarning",
-    "EvaluatorEvidence", "Event", "GateDecision", "GateReason", "GoldAnswer", "ItemTruth", "JobOrder", "JobOrderKind", "JobStatus", "JudgeFallback", "Label",
-    "Message", "NoEstimate", "PairSource", "PairedScores", "PolicyPublished", "Preference", "PreferencePair", "QualityEstimate", "Rating", "Record",
-    "Release", "ReleaseReason", "ReviewForm", "ReviewQuota", "ReviewTask", "ReviewedTrace", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite",
-    "Role", "RubricPublished", "SamplingReason", "Severity", "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult",
-    "TriggerReason", "Undefined", "UnitCounts", "UnitTruth", "Verdict", "WorstItem", "derive_id", "job_id_of", "permutation", "prompt_hash", "unit_interval",
+    "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent", "Critique",
+    "DatasetKind", "DatasetVersion", "Diagnostic", "DiagnosticKind", "DimensionAgreement", "DimensionOutcome", "DimensionReliability",
+    "DimensionVerdict", "DriftFamily", "DriftObservations", "DriftSignal", "DriftState", "DriftValues", "DriftingSeries", "Erasure", "EstimateMethod",
+    "Evaluation", "EvaluationWarning", "EvaluatorEvidence", "Event", "GateDecision", "GateReason", "GoldAnswer", "ItemTruth", "JobOrder",
+    "JobOrderKind", "JobStatus", "JudgeFallback", "Label", "Message", "NoEstimate", "PairSource", "PairedScores", "PolicyPublished", "Preference",
+    "PreferencePair", "QualityEstimate", "Rating", "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewQuota", "ReviewTask", "ReviewedTrace",
+    "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role", "RubricPublished", "SamplingReason", "Severity", "SpanMark", "Split",
+    "StandingVoice", "Trace", "TrainingRequest", "TrainingResult", "TriggerReason", "Undefined", "UnitCounts", "UnitTruth", "Verdict", "WorstItem",
+    "derive_id", "job_id_of", "permutation", "prompt_hash", "unit_interval",
 ]  # fmt: skip

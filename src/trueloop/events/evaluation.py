@@ -41,6 +41,7 @@ class EvaluatorEvidence(Record):
 
     dimension: Identifier = Field(description="Dimension of the rubric.")
     evaluator: Identifier = Field(description="What scored.")
+    version: str | None = Field(default=None, description="Fingerprint of the judge, or content hash of the probes; null for what has none.")
     n_asked: Count = Field(description="Items that candidate and baseline were to be scored on.")
     n_missing: Count = Field(default=0, description="Of those, items without a score for the one or the other, so that they are no evidence.")
     human_agreement: Number | None = Field(

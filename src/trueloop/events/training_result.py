@@ -35,6 +35,7 @@ class TrainingResult(Event):
     total_steps: Count = Field(description="Optimiser steps planned; 0 while unknown.")
     metrics: dict[str, Number] = Field(default_factory=dict, description="Metrics by name, such as loss; finite numbers only.")
     checkpoint: str | None = Field(default=None, description="Id of the new checkpoint; null unless SUCCEEDED.")
+    is_candidate: bool = Field(default=True, description="Whether the checkpoint is evaluated and gated; a reward model is not.")
     checkpoint_uri: str | None = Field(default=None, description="Where it lies; null unless SUCCEEDED.")
     checkpoint_sha256: str | None = Field(default=None, description="SHA-256 over its manifest; null unless SUCCEEDED.")
     base_checkpoint: Identifier = Field(description="Id of the checkpoint that it started from.")

@@ -1,24 +1,41 @@
-"""Pairs of one task: from ratings, preferences and rewrites of all its labels."""
+"""Pairs of one task: from ratings, preferences, rewrites and edits of all its labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import combinations
 from math import fsum
 from typing import NamedTuple
 
-from trueloop.events import DimensionOutcome, Label, PairSource, ReviewTask
+from trueloop.events import Candidate, DimensionOutcome, Label, PairSource, ReviewTask
 from trueloop.events.identity import derive_id
 from trueloop.pairs.comparison import majority, net_wins
+from trueloop.pairs.near_duplicates import are_alike
+from trueloop.pairs.span_chain import SpanChain, span_chain
 from trueloop.rubrics import OVERALL, Rubric
 from trueloop.rubrics.policy import Pairs
+
+
+class Dropped(StrEnum):
+    """Why something that labels say gives no pair."""
+
+    EQUAL_TEXTS = "equal_texts"
+    LOW_MARGIN = "low_margin"
+    NEAR_DUPLICATE = "near_duplicate"
+    """Its two texts are nearly the same, or it is nearly the same as a pair of a wider margin."""
+    OVER_LIMIT = "over_limit"
+    OVERLAPPING_EDIT = "overlapping_edit"
+    """A graver edit changes some of the same text."""
+    GOLD = "gold"
+    """The task's answer is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """What a task says of two completions, before it becomes an event.
 
-    `members` are the ids of the better and the worse candidate; a rewrite has none of its own, so there it is the id of its label. `weight` is in
-    (0, 1], 1 being a full pair.
+    `members` are the ids of the better and the worse candidate; of a rewrite or an edit, which has none of its own, it is the id of its label. `weight`
+    is > 0, 1 being a full pair. `reviewers` are those whose labels count.
     """
 
     pair_id: str
@@ -30,20 +47,65 @@ class Pair:
     weight: float
     outcomes: tuple[DimensionOutcome, ...]
     label_ids: tuple[str, ...]
+    reviewers: tuple[str, ...]
 
 
-def build_pairs(task: ReviewTask, labels: Sequence[Label], rubric: Rubric, policy: Pairs, weights: Mapping[str, float] | None = None) -> tuple[Pair, ...]:
+@dataclass(frozen=True, slots=True)
+class TaskPairs:
+    """The pairs of a task, and what was dropped: by the id of the pair or edit, why."""
+
+    pairs: tuple[Pair, ...] = ()
+    dropped: Mapping[str, Dropped] = field(default_factory=dict)
+
+
+def build_pairs(task: ReviewTask, labels: Sequence[Label], rubric: Rubric, policy: Pairs, weights: Mapping[str, float] | None = None) -> TaskPairs:
     """Return the pairs of a task. Their content depends on the set of labels and not on its order.
 
     `weights` says what a reviewer's votes count, [0, 1]; 1 for one who is not named. A label of weight 0 has no vote, and no pair stands on it; the
     weight of a pair is the mean weight of all labels that spoke of it, those of weight 0 too, so that a pair that quarantined reviewers had a part
-    in is no full pair. Ties, margins under `policy.min_margin` and pairs of equal texts give nothing; of the others the
-    `policy.max_pairs_per_task` widest stay.
+    in is no full pair. Ties give nothing. Of the others those are dropped whose texts are equal or nearly so, whose margin is under
+    `policy.min_margin`, that say nearly what a wider one says, and all but the `policy.max_pairs_per_task` widest.
+
+    The edits that a reviewer made in an answer count as one in that number, by the margin of the last version over the original, and weigh
+    `policy.chain_weight` together. Versions of one answer are alike by nature, so only equal ones of them are dropped.
     """
     ordered = [Voice(label, 1.0 if weights is None else weights.get(label.reviewer_id, 1.0)) for label in sorted(labels, key=lambda label: label.event_id)]
-    found = [*_from_rewrites(task, ordered), *_from_preferences(task, ordered, rubric), *_from_ratings(task, ordered, rubric)]
-    kept = [pair for pair in found if pair.margin >= policy.min_margin and pair.chosen != pair.rejected]
-    return tuple(sorted(kept, key=lambda pair: (-pair.margin, pair.pair_id))[: policy.max_pairs_per_task])
+    dropped: dict[str, Dropped] = {}
+    groups = [[pair] for pair in (*_from_rewrites(task, ordered), *_from_preferences(task, ordered, rubric), *_from_ratings(task, ordered, rubric))]
+    groups += _from_spans(task, ordered, policy, dropped)
+    kept: list[list[Pair]] = []
+    for group in sorted(groups, key=lambda group: (-group[0].margin, group[0].pair_id)):
+        for pair in group:
+            reason = _fault(pair, policy)
+            if reason is None and _told(pair, kept, policy):
+                reason = Dropped.NEAR_DUPLICATE
+            if reason is None and len(kept) >= policy.max_pairs_per_task:
+                reason = Dropped.OVER_LIMIT
+            if reason is not None:
+                dropped[pair.pair_id] = reason
+        left = [pair for pair in group if pair.pair_id not in dropped]
+        if left:
+            kept.append(left)
+    return TaskPairs(tuple(pair for group in kept for pair in group), dropped)
+
+
+def _fault(pair: Pair, policy: Pairs) -> Dropped | None:
+    """Return why a pair is none by itself."""
+    if pair.chosen == pair.rejected:
+        return Dropped.EQUAL_TEXTS
+    if pair.margin < policy.min_margin:
+        return Dropped.LOW_MARGIN
+    if pair.source is not PairSource.SPAN and are_alike(pair.chosen, pair.rejected, policy.near_duplicate_above):
+        return Dropped.NEAR_DUPLICATE
+    return None
+
+
+def _told(pair: Pair, kept: Sequence[Sequence[Pair]], policy: Pairs) -> bool:
+    """Return whether a pair says again what a wider one says: then it is no second piece of evidence."""
+    if pair.source is PairSource.SPAN:
+        return any((pair.chosen, pair.rejected) == (other.chosen, other.rejected) for group in kept for other in group)
+    above = policy.near_duplicate_above
+    return any(are_alike(pair.chosen, other.chosen, above) and are_alike(pair.rejected, other.rejected, above) for (other, *_) in kept)
 
 
 class Voice(NamedTuple):
@@ -58,9 +120,11 @@ class _Heard:
 
     def __init__(self) -> None:
         self._weights: dict[str, float] = {}
+        self._reviewers: dict[str, str] = {}
 
     def note(self, voice: Voice) -> None:
         self._weights[voice.label.event_id] = voice.weight
+        self._reviewers[voice.label.event_id] = voice.label.reviewer_id
 
     @property
     def weight(self) -> float:
@@ -71,6 +135,11 @@ class _Heard:
     def label_ids(self) -> tuple[str, ...]:
         """Return those that count."""
         return tuple(sorted(label_id for label_id, weight in self._weights.items() if weight > 0))
+
+    @property
+    def reviewers(self) -> tuple[str, ...]:
+        """Return who gave those."""
+        return tuple(sorted({self._reviewers[label_id] for label_id in self.label_ids}))
 
 
 def _pair_id(task: ReviewTask, source: PairSource, *members: str) -> str:
@@ -109,7 +178,7 @@ def _from_ratings(task: ReviewTask, voices: Sequence[Voice], rubric: Rubric) -> 
         )
         yield Pair(
             _pair_id(task, PairSource.RATINGS, first, second), PairSource.RATINGS, (chosen, rejected), texts[chosen], texts[rejected],
-            order.margin, heard.weight, outcomes, heard.label_ids,
+            order.margin, heard.weight, outcomes, heard.label_ids, heard.reviewers,
         )  # fmt: skip
 
 
@@ -139,7 +208,7 @@ def _from_preferences(task: ReviewTask, voices: Sequence[Voice], rubric: Rubric)
     outcomes = tuple(DimensionOutcome(dimension=name, outcome=result * direction) for name, result in results.items())
     yield Pair(
         _pair_id(task, PairSource.PAIRWISE, first.candidate_id, second.candidate_id), PairSource.PAIRWISE, (chosen.candidate_id, rejected.candidate_id),
-        chosen.completion, rejected.completion, margin, heard.weight, outcomes, heard.label_ids,
+        chosen.completion, rejected.completion, margin, heard.weight, outcomes, heard.label_ids, heard.reviewers,
     )  # fmt: skip
 
 
@@ -151,4 +220,40 @@ def _from_rewrites(task: ReviewTask, voices: Sequence[Voice]) -> Iterator[Pair]:
         original, outcome = label.rewrite.candidate_id, DimensionOutcome(dimension=OVERALL, outcome=1)
         identity = _pair_id(task, PairSource.REWRITE, original, label.event_id)
         members = label.event_id, original
-        yield Pair(identity, PairSource.REWRITE, members, label.rewrite.completion, texts[original], 1.0, weight, (outcome,), (label.event_id,))
+        yield Pair(
+            identity, PairSource.REWRITE, members, label.rewrite.completion, texts[original], 1.0, weight, (outcome,), (label.event_id,), (label.reviewer_id,),
+        )  # fmt: skip
+
+
+def _from_spans(task: ReviewTask, voices: Sequence[Voice], policy: Pairs, dropped: dict[str, Dropped]) -> Iterator[list[Pair]]:
+    """Yield the pairs of each chain of edits: the last version over the original first, then each version over the one before it.
+
+    With one edit these are the same pair, with k edits k + 1 pairs.
+    """
+    for label, weight in voices:
+        if weight <= 0:
+            continue
+        for candidate in task.candidates:
+            marks = [mark for mark in label.spans if mark.candidate_id == candidate.candidate_id]
+            chain = span_chain(candidate.completion, marks, policy.max_chain_steps)
+            for mark in chain.overlapping:
+                dropped[derive_id("edit", task.task_id, label.event_id, candidate.candidate_id, str(mark.start), str(mark.end))] = Dropped.OVERLAPPING_EDIT
+            if chain.steps:
+                yield _chain_pairs(task, label, candidate, chain, weight * policy.chain_weight)
+
+
+def _chain_pairs(task: ReviewTask, label: Label, candidate: Candidate, chain: SpanChain, weight: float) -> list[Pair]:
+    texts, steps = chain.texts, chain.steps
+    whole = tuple(mark for step in steps for mark in step.marks)
+    found = [("whole", texts[0], texts[-1], whole, 1.0)]
+    if len(steps) > 1:
+        found += [(str(n), texts[n], texts[n + 1], step.marks, step.severity / chain.severity) for n, step in enumerate(steps)]
+    return [
+        Pair(
+            derive_id("pair", task.task_id, PairSource.SPAN.value, label.event_id, candidate.candidate_id, name), PairSource.SPAN,
+            (label.event_id, candidate.candidate_id), after, before, margin, weight / len(found),
+            tuple(DimensionOutcome(dimension=dimension, outcome=1) for dimension in sorted({mark.dimension for mark in marks})),
+            (label.event_id,), (label.reviewer_id,),
+        )
+        for name, before, after, marks, margin in found
+    ]  # fmt: skip

@@ -44,7 +44,7 @@ def unfitted_posteriors(task: ReviewTask, labels: Sequence[Label], rubric: Rubri
 
 
 def order_probability(pair: Pair, task: ReviewTask, posteriors: Posteriors, rubric: Rubric) -> float | None:
-    """Return the probability that the chosen one is truly better, [0, 1]; None for a rewrite, and when no posterior speaks of the two.
+    """Return the probability that the chosen one is truly better, [0, 1]; None for a rewrite or an edit, and when no posterior speaks of the two.
 
     Of a preference over all it is that posterior. Otherwise it is the probability that the net-win rule (`net_wins`) puts the chosen one first when it
     is given the true outcome of each dimension; a true tie counts against the pair, which says that there is a difference.
@@ -53,7 +53,7 @@ def order_probability(pair: Pair, task: ReviewTask, posteriors: Posteriors, rubr
     wrong in one respect is oftener wrong in another. Of a pair that stands on one dimension nothing hangs on that; over several that are alike
     the number is too sure.
     """
-    if pair.source is PairSource.REWRITE:
+    if pair.source in (PairSource.REWRITE, PairSource.SPAN):
         return None
     chosen, rejected = pair.members
     if pair.source is PairSource.PAIRWISE:

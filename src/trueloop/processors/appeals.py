@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from trueloop.events import Appeal, Consent, ReviewForm, ReviewTask, SamplingReason, prompt_hash
+from trueloop.events import Appeal, Consent, ReviewTask, SamplingReason, prompt_hash
 from trueloop.events.identity import derive_id
 from trueloop.processors.processor import Context, Processor, Source, Step
 from trueloop.rejection import Rejection, RejectReason
 from trueloop.rubrics import InForce
-from trueloop.sampling.blinding import blind
-from trueloop.sampling.splits import split_of
+from trueloop.sampling.blinding import blind, seal
+from trueloop.sampling.reviewed import subject_pseudonym
+from trueloop.sampling.splits import cluster_of, split_of
 from trueloop.topics import APPEALS
 
 OUTCOMES = frozenset({"review_opened", "already_open", "no_consent", "no_content", "no_policy", "rejected"})
@@ -51,17 +52,18 @@ def step(state: AppealState | None, event: Appeal, *, source: Source, now: datet
 
 
 def _task(appeal: Appeal, completion: str, governed: InForce, context: Context) -> ReviewTask:
-    """Make the task. It holds nothing of what the user says: that would no longer be a blind review."""
+    """Make the task. It holds nothing of what the user says, and who it is under a seal: else it would no longer be a blind review."""
     policy = governed.policy
     identity = prompt_hash(appeal.messages)
     task_id = derive_id("task", "appeal", appeal.application, appeal.trace_id)
+    subject = None if appeal.subject_id is None else subject_pseudonym(appeal.application, appeal.subject_id)
     return ReviewTask(
         event_id=derive_id("review-task", task_id, appeal.event_id, governed.policy_hash),
         occurred_at=appeal.occurred_at,
         application=appeal.application,
         task_id=task_id,
         trace_id=appeal.trace_id,
-        form=ReviewForm.RATING,  # one answer is judged, whatever is asked of others
+        form=policy.sampling.appeal_form,
         rubric_id=governed.rubric.id,
         rubric_version=governed.rubric.version,
         rubric_hash=governed.rubric_hash,
@@ -73,11 +75,12 @@ def _task(appeal: Appeal, completion: str, governed: InForce, context: Context) 
         reasons=[SamplingReason.APPEAL],
         slices=appeal.slices,
         prompt_hash=identity,
-        split=split_of(identity, policy.sampling.calibration_share),
+        split=split_of(cluster_of(appeal.messages, appeal.slices, policy.sampling.split_by), policy.sampling.calibration_share),
         trainable=appeal.consent is Consent.TRAINING,
         labels_needed=LABELS_NEEDED,
         pool=policy.sampling.pool,
         due_at=appeal.occurred_at + timedelta(minutes=policy.sampling.due_minutes),
+        appellant=None if subject is None else seal(context.blinding_key, task_id, subject),
         messages=appeal.messages,
         candidates=blind(context.blinding_key, task_id, [completion]),
     )

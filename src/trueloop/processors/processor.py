@@ -1,7 +1,7 @@
 """What every processor is: a pure step from state and event to state and events. Shells in `trueloop.streams` move the bytes."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -52,7 +52,8 @@ class Step(Generic[S]):
 
     `state` replaces the state under the event's key (None deletes it). `out` are derived events. `outcome` is the counter that the event
     falls under: every event falls under exactly one. A `rejection` sends the event to dead-letters; `retry` puts it on the topic's retry
-    topic, to be seen once more after a grace. `touched` names summaries to be made anew when the batch ends.
+    topic, to be seen once more after a grace. `touched` names summaries to be made anew when the batch ends. `drops` counts what the event
+    would have given and did not, by reason: nothing is dropped silently.
     """
 
     state: S | None = None
@@ -61,6 +62,7 @@ class Step(Generic[S]):
     rejection: Rejection | None = None
     retry: bool = False
     touched: tuple[str, ...] = ()
+    drops: Mapping[str, int] = field(default_factory=dict)
 
 
 class View:
@@ -124,7 +126,7 @@ class Screen:
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """A processor: what it reads, how it keys its state, and its step.
+    """A processor: what it reads, what its events can fall under and what they can lead to that is dropped, how it keys its state, and its step.
 
     `key` gives the key of the state that an event meets; None keeps no state. `history` names topics that are read to their end before the
     first event, for `Context.history`: a processor whose state was lost learns there what it must not order twice. `screen` is its batch form,
@@ -139,6 +141,7 @@ class Processor:
     inputs: tuple[Topic, ...]
     step: StepFunction
     outcomes: frozenset[str]
+    drops: frozenset[str] = frozenset()
     key: Callable[[Any], str] | None = None
     state_type: type[BaseModel] | None = None
     view: Callable[[], View] | None = None

@@ -11,6 +11,7 @@ from functools import partial
 
 from trueloop.events import Event, GoldAnswer, Label, ReviewerQuality, ReviewTask
 from trueloop.processors.processor import Context, Processor, Source, Step, View
+from trueloop.reviewers.involvement import Involvement
 from trueloop.reviewers.judgements import Judgement, judgements
 from trueloop.reviewers.panel_fit import FitWindow, PanelFit, PanelVotes, Place
 from trueloop.reviewers.panel_truths import Panel, PanelTruths
@@ -18,7 +19,7 @@ from trueloop.reviewers.quality import quality_of
 from trueloop.reviewers.speed import median_of
 from trueloop.reviewers.tally import ReviewerTally
 from trueloop.reviewers.tally import Rubric as RubricKey
-from trueloop.reviewers.task_judgements import TaskJudgements, Waiting, frame_of, gold_key, judged_task, said_by, standing, votes_of, without_text
+from trueloop.reviewers.task_judgements import TaskJudgements, Waiting, frame_of, gold_key, judged_task, said_by, standing, trace_task, votes_of, without_text
 from trueloop.rubrics import Rubric
 from trueloop.topics import GOLD, LABELS, REVIEW_QUEUE
 
@@ -112,6 +113,8 @@ class _Application:
         self.times: Counter[float] = Counter()
         self.votes: dict[RubricKey, PanelVotes] = {}
         self.truths = PanelTruths(window)
+        self.involvement = Involvement()
+        self.appeals_touched: dict[str, None] = {}
         self.weights: dict[str, float] = {}
         self.reached: datetime | None = None
         self.oldest: list[tuple[datetime, str]] = []
@@ -128,6 +131,13 @@ class _Application:
                 del self.reviewers[name]
             if judgement.label.seconds is not None:
                 self.times[round(judgement.label.seconds, 1)] += sign
+
+    def place(self, task_id: str, state: TaskJudgements | None) -> None:
+        """Set what is known of a task among those of its trace, and its truth's evidence; None forgets it."""
+        for appeal in self.involvement.replace(task_id, None if state is None else trace_task(state)):
+            self.truths.involve(appeal, self.involvement.involved(appeal))
+            self.appeals_touched[appeal] = None
+        self.truths.replace(task_id, None if state is None else judged_task(state, self.involvement.involved(task_id)))
 
     def panel(self, rubric: RubricKey) -> PanelVotes:
         """Return the votes under a rubric version."""
@@ -166,13 +176,13 @@ class ReviewersView(View):
                 self._of(old.application).since_expired |= dict.fromkeys(label.reviewer_id for label in standing(old))
             if new is None or new.application != old.application:
                 self._of(old.application).panel(old.frame.rubric).replace(old.task_id, (), {})
-                self._of(old.application).truths.replace(old.task_id, None)
+                self._of(old.application).place(old.task_id, None)
         if new is None:
             self._dated.pop(key, None)
             return
         if new.frame is not None:
             self._count(new, 1)
-            self._of(new.application).truths.replace(new.task_id, judged_task(new))
+            self._of(new.application).place(new.task_id, new)
         self._date(key, new)
 
     def _count(self, state: TaskJudgements, sign: int) -> None:
@@ -223,7 +233,9 @@ class ReviewersView(View):
             panel = Panel(yardstick.fits, dict(known.weights))
             governed_at = partial(context.governance.in_force, application)
             found += qualities
-            found += known.truths.changed(application, tuple(named[_TASK]), panel, governed_at=governed_at, rubric_of=context.governance.rubric)
+            tasks = tuple({**named[_TASK], **known.appeals_touched})
+            known.appeals_touched = {}
+            found += known.truths.changed(application, tasks, panel, governed_at=governed_at, rubric_of=context.governance.rubric)
         return tuple(found)
 
     def _quality(self, application: str, reviewer_id: str, yardstick: "_Yardstick", now: datetime, context: Context) -> ReviewerQuality | None:

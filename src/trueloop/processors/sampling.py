@@ -25,7 +25,7 @@ from trueloop.sampling.draws import Hashes, draws, hashes
 from trueloop.sampling.inclusion import Inclusion, inclusions
 from trueloop.sampling.reviewed import reviewed_trace
 from trueloop.sampling.rows import EPOCH, HOT, TraceRows, characters, joined, rows_of, rows_of_events
-from trueloop.sampling.splits import split_of
+from trueloop.sampling.splits import cluster_of, split_of
 from trueloop.topics import TRACES
 
 OUTCOMES = frozenset({"sampled", "not_sampled", "no_policy", "no_consent", "failed_request", "no_alternative", "not_reviewed", "rejected"})
@@ -145,7 +145,7 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
         message = f"trace {event.trace_id!r} holds {size} characters; policy {governed.policy.id!r} allows {sampling.max_text_chars} (sampling.max_text_chars)"
         return Step(outcome="rejected", rejection=Rejection(RejectReason.TOO_LARGE, message))
     identity = prompt_hash(event.messages)
-    split = split_of(identity, sampling.calibration_share)
+    split = split_of(cluster_of(event.messages, event.slices, sampling.split_by), sampling.calibration_share)
     out: tuple[Event, ...] = ()
     if split is Split.CALIBRATION:
         out = (_held_out(event, identity),)

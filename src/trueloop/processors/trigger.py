@@ -226,9 +226,13 @@ def _note(state: TriggerState, event: Event, context: Context) -> TriggerState:
             update["release"] = Checkpoint(id=event.candidate, uri=event.candidate_uri)
         if not REGRESSED & set(event.reasons):
             update["candidate"] = Checkpoint(id=event.candidate, uri=event.candidate_uri)
-    elif isinstance(event, TrainingResult) and event.job_id == state.running and event.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+    elif isinstance(event, TrainingResult) and event.job_id == state.running and _ends_without_gate(event):
         update["running"] = None
     return state.model_copy(update=update) if update else state
+
+
+def _ends_without_gate(result: TrainingResult) -> bool:
+    return result.status in (JobStatus.FAILED, JobStatus.CANCELLED) or (result.status is JobStatus.SUCCEEDED and not result.is_candidate)
 
 
 def _alarms(state: TriggerState, signal: DriftSignal, context: Context) -> dict[str, Alarm]:

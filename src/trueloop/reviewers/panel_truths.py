@@ -1,7 +1,7 @@
 """What is probably true of the newest tasks of an application, told when it has changed enough to matter."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import fsum
 
@@ -32,6 +32,7 @@ class JudgedTask:
         needed: Labels that were asked for.
         labels: Those that count, in the order of their reviewers.
         places: Where each label was read that was ever given.
+        involved: Reviewers whose labels do not count, because they had a part in what is appealed against.
     """
 
     task_id: str
@@ -41,6 +42,7 @@ class JudgedTask:
     needed: int
     labels: tuple[StandingLabel, ...]
     places: tuple[Place, ...]
+    involved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ def categories_of(dimension: str, rubric: Rubric, shown: int) -> range:
 def item_truth_of(application: str, task: JudgedTask, panel: Panel, governed: InForce, rubric: Rubric) -> ItemTruth:
     """Return what is probably true of a task. The event's id is a hash of its content: the same evidence gives the same event."""
     fit = panel.fits.get(task.rubric, PanelFit())
-    weights = {label.reviewer_id: panel.weights.get(label.reviewer_id, 1.0) for label in task.labels}
+    names = [label.reviewer_id for label in task.labels]
+    weights = {name: 0.0 if name in task.involved else panel.weights.get(name, 1.0) for name in names}
     votes: dict[Unit, dict[str, int]] = {}
     for label in task.labels:
         for unit, value in label.values.items():
@@ -74,9 +77,12 @@ def item_truth_of(application: str, task: JudgedTask, panel: Panel, governed: In
         task_id=task.task_id,
         rubric_id=task.rubric[0],
         rubric_version=task.rubric[1],
-        labels=[StandingVoice(label_id=label.label_id, reviewer_id=label.reviewer_id, weight=weights[label.reviewer_id]) for label in task.labels],
+        labels=[
+            StandingVoice(label_id=label.label_id, reviewer_id=name, weight=weights[name], involved=name in task.involved)
+            for name, label in zip(names, task.labels, strict=True)
+        ],
         units=units,
-        adjudicate=len(task.labels) >= task.needed and unsure,
+        adjudicate=sum(name not in task.involved for name in names) >= task.needed and unsure,
     )
     return content.model_copy(update={"event_id": derive_id("item-truth", content.model_dump_json(exclude={"event_id"}))})
 
@@ -114,6 +120,12 @@ class PanelTruths:
         self._told: dict[str, ItemTruth] = {}
         self._panel = Panel({}, {})
         self._pruned: dict[int, int] = {}
+
+    def involve(self, task_id: str, involved: frozenset[str]) -> None:
+        """Set who must not speak on a task; of one that is not known, nothing is kept."""
+        task = self._tasks.get(task_id)
+        if task is not None:
+            self._tasks[task_id] = replace(task, involved=involved)
 
     def replace(self, task_id: str, task: JudgedTask | None) -> None:
         """Set what is said of a task; None forgets it."""

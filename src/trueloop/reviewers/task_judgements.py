@@ -10,6 +10,7 @@ from trueloop.agreement.position import TIE
 from trueloop.events import Candidate, GoldAnswer, Label, Preference, Rating, ReviewForm, ReviewTask
 from trueloop.labels.contributions import preference_dimension
 from trueloop.labels.validation import fault_of
+from trueloop.reviewers.involvement import TraceTask
 from trueloop.reviewers.judgements import GoldKey, StandingLabel, Unit
 from trueloop.reviewers.panel_fit import Place, Vote
 from trueloop.reviewers.panel_truths import JudgedTask
@@ -41,10 +42,15 @@ class Waiting(_Kept):
 
 
 class TaskFrame(_Kept):
-    """What labels have to fit. `candidates` are ids in display order with the length of their texts; `categories` the number of values that each
-    dimension can have, `needed` the number of labels that were asked for."""
+    """What labels have to fit, and whose trace they judge.
+
+    `candidates` are ids in display order with the length of their texts; `categories` the number of values that each dimension can have, `needed` the
+    number of labels that were asked for. `in_population` is as on the task.
+    """
 
     at: datetime
+    trace_id: str
+    in_population: bool
     needed: int
     form: ReviewForm
     rubric_id: str
@@ -61,7 +67,7 @@ class TaskFrame(_Kept):
 class TaskJudgements(_Kept):
     """One task: its frame, what was said of it by label, labels that came before it, and its newest known answer."""
 
-    version: int = 1
+    version: int = 2
     task_id: str
     application: str
     frame: TaskFrame | None = None
@@ -77,6 +83,8 @@ def frame_of(task: ReviewTask, rubric: Rubric, at: datetime) -> TaskFrame:
     categories |= {preference_dimension(name): len(task.candidates) + 1 for name in names}
     return TaskFrame(
         at=at,
+        trace_id=task.trace_id,
+        in_population=task.in_population,
         needed=task.labels_needed,
         form=task.form,
         rubric_id=task.rubric_id,
@@ -147,8 +155,15 @@ def votes_of(state: TaskJudgements, labels: list[StandingLabel]) -> list[Vote]:
     return [Vote(state.task_id, unit, label.reviewer_id, value, state.said[label.label_id].place) for label in labels for unit, value in label.values.items()]
 
 
-def judged_task(state: TaskJudgements) -> JudgedTask | None:
-    """Return the task as its truth is judged by; None for one that is not known yet, or that nobody ever spoke of."""
+def trace_task(state: TaskJudgements) -> TraceTask | None:
+    """Return the task as one of its trace; None for one that is not known yet."""
+    if state.frame is None:
+        return None
+    return TraceTask(state.frame.trace_id, not state.frame.in_population, frozenset(label.reviewer_id for label in standing(state)))
+
+
+def judged_task(state: TaskJudgements, involved: frozenset[str] = frozenset()) -> JudgedTask | None:
+    """Return the task as its truth is judged by; None for one that is not known yet, or that nobody ever spoke of. `involved` must not speak on it."""
     if state.frame is None or not state.said:
         return None
     return JudgedTask(
@@ -159,6 +174,7 @@ def judged_task(state: TaskJudgements) -> JudgedTask | None:
         state.frame.needed,
         tuple(standing(state)),
         tuple(said.place for said in state.said.values()),
+        involved,
     )
 
 

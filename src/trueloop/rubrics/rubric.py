@@ -75,11 +75,23 @@ class Dimension(_Document):
         return self
 
 
+class Principle(_Document):
+    """A principle of the rubric's constitution: by it reviewers and models criticise an answer, and then write a better one.
+
+    Source: Bai et al. 2022, arXiv:2212.08073, section 3.1 and appendix C (pairs of a critique request and a revision request).
+    """
+
+    name: Name
+    critique: str = Field(min_length=1, description="What to look for, as a request: 'Say where the answer ...'.")
+    revision: str = Field(min_length=1, description="What to write instead, as a request: 'Write the answer again so that ...'.")
+
+
 class Rubric(_Document):
     """A version of a rubric.
 
     A pair's better side is the one that wins more dimensions. It may not lose on a dimension in `vetoes`, whatever else it wins ("safety
     outranks tone"). When wins are equal, the first dimension of `tie_break` that differs decides; without one there is no pair.
+    The constitution is `principles`: it has the version and the hash of the rubric.
     """
 
     id: Name
@@ -89,12 +101,16 @@ class Rubric(_Document):
     dimensions: tuple[Dimension, ...] = Field(min_length=1)
     vetoes: tuple[str, ...] = ()
     tie_break: tuple[str, ...] = ()
+    principles: tuple[Principle, ...] = ()
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Rubric":
         names = [dimension.name for dimension in self.dimensions]
         if len(set(names)) != len(names):
             raise ValueError(f"dimension names must differ, given {names}")
+        principles = [principle.name for principle in self.principles]
+        if len(set(principles)) != len(principles):
+            raise ValueError(f"principle names must differ, given {principles}")
         for key, wanted in (("vetoes", self.vetoes), ("tie_break", self.tie_break)):
             for name in wanted:
                 if name not in names:

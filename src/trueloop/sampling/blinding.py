@@ -1,9 +1,12 @@
-"""Blind candidates: ids and display order are keyed hashes, so that neither tells which model wrote what."""
+"""Blind tasks: ids of candidates and display order are keyed hashes, so that neither tells which model wrote what; nor does a task tell who objects."""
 
+import re
 from collections.abc import Collection, Sequence
 
 from trueloop.events import Candidate
 from trueloop.events.identity import derive_id, permutation
+
+_PSEUDONYM = re.compile(r"[0-9a-f]{32}")
 
 
 def candidate_id(blinding_key: str, task_id: str, index: int) -> str:
@@ -31,3 +34,23 @@ def places(blinding_key: str, task_id: str, candidate_ids: Collection[str]) -> d
     if found.keys() == set(candidate_ids):
         return found
     return {name: index for index, name in enumerate(sorted(candidate_ids))}
+
+
+def seal(blinding_key: str, task_id: str, pseudonym: str) -> str:
+    """Return a pseudonym (32 hex digits, as `derive_id` gives) so that who lacks the key cannot tell whether two tasks hold the same one.
+
+    Raises ValueError when it is none. `unseal` gives it back; each task is sealed with a mask of its own.
+
+    >>> sealed = seal("key", "task-1", "0" * 32)
+    >>> sealed == seal("key", "task-2", "0" * 32), unseal("key", "task-1", sealed)
+    (False, '00000000000000000000000000000000')
+    """
+    if not _PSEUDONYM.fullmatch(pseudonym):
+        raise ValueError(f"a pseudonym has {len(pseudonym)} characters; expected 32 lower-case hex digits")
+    mask = int(derive_id("seal", blinding_key, task_id), 16)
+    return f"{int(pseudonym, 16) ^ mask:032x}"
+
+
+def unseal(blinding_key: str, task_id: str, sealed: str) -> str | None:
+    """Return the pseudonym that was sealed; None for what `seal` did not make, whoever put it there."""
+    return seal(blinding_key, task_id, sealed) if _PSEUDONYM.fullmatch(sealed) else None

@@ -5,6 +5,11 @@ from trueloop.events.identity import derive_id
 from trueloop.sampling.blinding import candidate_id
 
 
+def subject_pseudonym(application: str, subject_id: str) -> str:
+    """Return what a subject is called where no trace is: a hash of the application and the subject's id."""
+    return derive_id("subject", application, subject_id)
+
+
 def reviewed_trace(trace: Trace, task: ReviewTask, blinding_key: str) -> ReviewedTrace:
     """Return what estimates have to know of a trace and reviewers must not see: its scores, whose it is, and which candidate was served."""
     return ReviewedTrace(
@@ -22,5 +27,5 @@ def reviewed_trace(trace: Trace, task: ReviewTask, blinding_key: str) -> Reviewe
         served=candidate_id(blinding_key, task.task_id, 0),
         slices=task.slices,
         scores=trace.scores,
-        cluster=None if trace.subject_id is None else derive_id("subject", task.application, trace.subject_id),
+        cluster=None if trace.subject_id is None else subject_pseudonym(task.application, trace.subject_id),
     )

@@ -15,6 +15,7 @@ _HELP = {
     "trueloop_worker_start_time_seconds": "When the worker started, seconds since the epoch.",
     "trueloop_records": "Records whose effects are durable, by what became of them.",
     "trueloop_dead_letters": "Records that were refused and are in the dead letters of their topic, by reason.",
+    "trueloop_dropped_outputs": "What records would have led to and did not, such as preference pairs that are near-duplicates, by reason.",
     "trueloop_dropped_records": "Records that this worker can no longer deal with and that are no dead letters, by reason.",
     "trueloop_retries": "Attempts that failed because a service did not answer, and that were made again.",
     "trueloop_batch_records": "Records per batch.",
@@ -56,6 +57,7 @@ class _WorkerCollector(Collector):
         flows = self._metrics.flows()
         yield _by_flow("trueloop_records", "outcome", flows, [flow.outcomes for flow in flows])
         yield _by_flow("trueloop_dead_letters", "reason", flows, [flow.rejected for flow in flows])
+        yield _by_flow("trueloop_dropped_outputs", "reason", flows, [flow.drops for flow in flows])
         drops = CounterMetricFamily("trueloop_dropped_records", _HELP["trueloop_dropped_records"], labels=(*_FLOW, "reason"))
         for processor, topic, reason, records in self._standing.drops():
             drops.add_metric((processor, topic, reason), records)

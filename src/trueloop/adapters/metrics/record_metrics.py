@@ -18,6 +18,7 @@ class Flow(NamedTuple):
     topic: str
     outcomes: dict[str, int]
     rejected: dict[str, int]
+    drops: dict[str, int]
     batch_records: Buckets
     batch_seconds: Buckets
     end_to_end_seconds: Buckets
@@ -26,11 +27,12 @@ class Flow(NamedTuple):
 class _Running:
     """The counters behind a `Flow`."""
 
-    __slots__ = ("ages", "outcomes", "rejected", "seconds", "sizes")
+    __slots__ = ("ages", "drops", "outcomes", "rejected", "seconds", "sizes")
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
+        self.drops: Counter[str] = Counter()
         self.sizes = Distribution(RECORDS)
         self.seconds = Distribution(SECONDS)
         self.ages = Distribution(SECONDS)
@@ -56,6 +58,7 @@ class RecordMetrics:
         oldest_ms: int,
         outcomes: Mapping[str, int],
         rejected: Mapping[str, int] = _NOTHING,
+        drops: Mapping[str, int] = _NOTHING,
     ) -> None:
         """Count a batch once its effects are durable. Takes some microseconds whatever the number of records.
 
@@ -68,6 +71,7 @@ class RecordMetrics:
                 counted with the age of this one, so end-to-end times are upper bounds.
             outcomes: Number of records by outcome; each record falls under exactly one.
             rejected: Number of dead letters by reason.
+            drops: Number of things that the records would have led to and did not, by reason.
         """
         age = self._now() - oldest_ms / 1000
         with self._lock:
@@ -76,6 +80,8 @@ class RecordMetrics:
                 running.outcomes[outcome] += count
             for reason, count in rejected.items():
                 running.rejected[reason] += count
+            for reason, count in drops.items():
+                running.drops[reason] += count
             running.sizes.add(records)
             running.seconds.add(seconds)
             if oldest_ms >= 0:
@@ -90,7 +96,16 @@ class RecordMetrics:
         """Return what was counted so far, by processor and topic."""
         with self._lock:
             return [
-                Flow(processor, topic, dict(run.outcomes), dict(run.rejected), run.sizes.read(), run.seconds.read(), run.ages.read())
+                Flow(
+                    processor,
+                    topic,
+                    dict(run.outcomes),
+                    dict(run.rejected),
+                    dict(run.drops),
+                    run.sizes.read(),
+                    run.seconds.read(),
+                    run.ages.read(),
+                )
                 for (processor, topic), run in sorted(self._flows.items())
             ]
 

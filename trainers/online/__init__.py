@@ -1,0 +1,1 @@
+"""What the online methods share: they sample from the policy that they train."""
