@@ -35,8 +35,8 @@ class ConfidentDPOTrainer(DPOTrainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()  # type: ignore[no-untyped-call]
-        known: list[str] = self._signature_columns or []
-        self._signature_columns: list[str] = known + [name for name in PAIR_COLUMNS if name not in known]
+        columns: Any = self._signature_columns  # which transformers declares to be None for ever
+        columns += [name for name in PAIR_COLUMNS if name not in columns]
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the reference model's log-probabilities of chosen and rejected completions, nats, each of shape (pairs,)."""

@@ -43,7 +43,6 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     rows = _completions(config.dataset_file)
     good = sum(row["label"] for row in rows)
     desirable, undesirable = kind_weights(good, len(rows) - good, config.desirable_weight, config.undesirable_weight)
-    weights = {"desirable_weight": desirable, "undesirable_weight": undesirable}
     # TRL reads the rows in their order, because the divergence is estimated between neighbours.
     random.Random(config.seed).shuffle(rows)  # noqa: S311 - an order, not a secret
     prepare(config)
@@ -54,16 +53,18 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     policy = load_policy(config)
     require_fitting(rows, policy.tokenizer, config.max_length_tokens)
     with state_directory(config) as states:
-        arguments = trainer_arguments(config, states) | weights
         trainer = KTOTrainer(
             model=policy.model,
-            args=KTOConfig(beta=config.beta, precompute_ref_log_probs=True, **arguments),
+            args=KTOConfig(
+                beta=config.beta, precompute_ref_log_probs=True, desirable_weight=desirable, undesirable_weight=undesirable, **trainer_arguments(config, states)
+            ),
             train_dataset=Dataset.from_list(rows),
             processing_class=policy.tokenizer,
             peft_config=policy.adapter,
         )
         outcome = run(trainer, config, progress)
     counts = {"desirable": float(good), "undesirable": float(len(rows) - good)}
+    weights = {"desirable_weight": desirable, "undesirable_weight": undesirable}
     return finish(trainer, policy.tokenizer, config, outcome, metrics=counts | weights, started=started)
 
 

@@ -77,8 +77,8 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
         )
         held_out = HeldOut(held, lambda model: [_hit(pair) for pair in score(model)], config.stopping) if held else None
         outcome = run(trainer, config, progress, held_out)
-    trainer.model.eval()
-    scored = [pair for pair in score(trainer.model) if pair is not None]
+    model: Any = trainer.model
+    scored = [pair for pair in score(model.eval()) if pair is not None]
     report = finish(trainer, tokenizer, config, outcome, metrics=_metrics(train, ties, scored), started=started, is_candidate=False)
     if trainer.accelerator.is_main_process:
         _write_packet(config.output_dir, config.objective, scored)
