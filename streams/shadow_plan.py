@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import Any
 
 from trueloop import topics
+from trueloop.events import TriggerReason
 from trueloop.events.agreement import WindowKind
 from trueloop.topics import Topic
 
@@ -128,7 +129,8 @@ RULES: dict[Topic, Rule] = {
     topics.REVIEW_QUOTAS: Rule(lambda record: str(record["series_id"])),
     # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).
     topics.DATASET_VERSIONS: Rule(lambda record: f"{record['name']}@{record['version']}", without=frozenset({"agreement"})),
-    topics.TRAINING_REQUESTS: Rule(lambda record: str(record["job_id"])),
+    # What a person requested by hand is not the loop's.
+    topics.TRAINING_REQUESTS: Rule(lambda record: str(record["job_id"]), is_derived=lambda record: record["reason"] != TriggerReason.MANUAL),
     topics.GATES: Rule(lambda record: str(record["event_id"])),
     # A gate's release and a rollback after an alarm name what led to them; what a person releases does not.
     topics.RELEASES: Rule(lambda record: str(record["event_id"]), is_derived=lambda record: bool(record["causes"])),

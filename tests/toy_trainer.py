@@ -41,6 +41,8 @@ class Config(BaseModel):
 
     model_dir: Path
     models_dir: Path
+    judges: Any
+    rubric: Any
     dataset_file: Path
     output_dir: Path
     state_dir: Path
@@ -129,6 +131,7 @@ def child(pipe: Any, settings: Settings, device: str) -> None:
 
     pairs = Path(os.environ["TOY_FOLDER"]) / "pairs.jsonl"
     if pairs.exists():
+        JobContext.rubric = None  # type: ignore[assignment]
         JobContext.pair_log = [PreferencePair.model_validate_json(line) for line in pairs.read_text().splitlines()]  # type: ignore[assignment]
     toy: Any = SimpleNamespace(Config=Config, main=train)
     methods.METHODS[METHOD] = methods.Method("tests.toy_trainer", preference_rows)

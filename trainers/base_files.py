@@ -5,14 +5,15 @@ from pathlib import Path
 
 from trueloop.errors import ConfigurationError
 
+_MODELS = ("config.json", "adapter_config.json")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _TEMPLATE = "chat_template.jinja"
 
 
 def check_base(directory: Path, checkpoint: str) -> None:
     """Raise ConfigurationError, naming what is missing, unless there are a model, a tokenizer and a chat template."""
-    if not (directory / "config.json").is_file():
-        raise ConfigurationError(f"base checkpoint {checkpoint!r} has no config.json; expected a model of transformers: register one that has it")
+    if not any((directory / name).is_file() for name in _MODELS):
+        raise ConfigurationError(f"base checkpoint {checkpoint!r} has no config.json; expected a model of transformers, or an adapter of peft: register one")
     if not any((directory / name).is_file() for name in _TOKENIZERS):
         raise ConfigurationError(
             f"base checkpoint {checkpoint!r} has no tokenizer; expected one of {', '.join(_TOKENIZERS)}: save the tokenizer beside the model"

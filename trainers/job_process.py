@@ -114,8 +114,12 @@ def _perform(context: JobContext) -> JobDone | JobPostponed:
 
 def _choose(device: str) -> None:
     """Let libraries see one device; 'auto' leaves them all, and the choice to the trainer."""
-    if device != "auto":
-        os.environ["CUDA_VISIBLE_DEVICES"] = device.partition(":")[2]
+    if device == "auto":
+        return
+    number = device.partition(":")[2]
+    shown = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    # Numbers count what the worker itself is shown, as they do in torch.
+    os.environ["CUDA_VISIBLE_DEVICES"] = shown[int(number)] if number and int(number) < len(shown) else number
 
 
 @contextlib.contextmanager

@@ -23,9 +23,9 @@ TRAIN = {"ppo": ppo.train, "grpo": grpo.train, "rloo": rloo.train, "online_dpo":
 FAST = {"batch_size": 32, "max_steps": 7, "max_new_tokens": 4, "max_length_tokens": 32, "threads": 1, "learning_rate": 3e-3, "warmup_share": 0}
 OF_METHOD: dict[str, dict[str, Any]] = {
     "ppo": {"batch_size": 16, "minibatches": 2, "completions_per_prompt": 2, "kl_coefficient": 0.01},
-    "grpo": {},
-    "rloo": {},
-    "online_dpo": {"batch_size": 16, "completions_per_prompt": 4},
+    "grpo": {"completions_per_prompt": 4, "learning_rate": 1e-2},
+    "rloo": {"learning_rate": 6e-3},
+    "online_dpo": {"batch_size": 16, "completions_per_prompt": 4, "learning_rate": 6e-3},
 }
 
 
@@ -83,7 +83,7 @@ def test_the_reward_rises_and_the_same_seed_gives_the_same_bytes(method: str, se
     assert len(rewards) == FAST["max_steps"]
     before, after = max(rewards[:2]), report.metrics["reward"]
     assert before < 0.55
-    assert after > before + (0.1 if method == "online_dpo" else 0.15), rewards
+    assert after > before + 0.15, rewards
     assert report.metrics["completions_without_reward"] >= 28
     assert report.tokens > 0
     assert (Path(report.checkpoint_dir) / "model.safetensors").is_file()

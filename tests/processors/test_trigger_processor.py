@@ -162,6 +162,18 @@ def test_a_trigger_that_lost_its_state_does_not_order_again_what_the_topic_holds
     assert again.outcomes["already_requested"] == 1
 
 
+def test_a_job_that_a_person_requested_is_none_that_the_trigger_waits_for() -> None:
+    first = driver()
+    for number in range(2):
+        first.send(pair(number))
+    by_hand = requests(first)[0].model_copy(update={"job_id": "by-hand", "event_id": "by-hand", "reason": TriggerReason.MANUAL})
+    again = driver(history=(by_hand,))
+    for number in range(2):
+        again.send(pair(number))
+    assert [request.job_id for request in requests(again)] == [requests(first)[0].job_id]
+    assert "already_requested" not in again.outcomes
+
+
 def test_one_job_at_a_time_and_the_newest_dataset_next() -> None:
     run = driver()
     for number in range(6):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import BaseModel
-from trueloop.trainers import launched, methods
+from trueloop.trainers import job_process, launched, methods, worker
 from trueloop.trainers.accelerate_executor import AccelerateLaunch
 from trueloop.trainers.base_files import check_base
 from trueloop.trainers.curve import POINTS, CurveWriter, read_curve
@@ -23,7 +23,7 @@ from trueloop.trainers.frame.training_report import TrainingReport
 from trueloop.trainers.job_files import JobFiles
 from trueloop.trainers.kubernetes_executor import MANIFEST, KubernetesJob
 
-from trueloop.config import TrainerSettings
+from trueloop.config import Settings, TrainerSettings
 from trueloop.errors import ConfigurationError, TrainingError
 
 TEMPLATE = Path(__file__).parents[2] / "ops" / "kubernetes" / "training-job.yaml"
@@ -60,6 +60,24 @@ def test_a_device_is_one_worker_s_at_a_time(tmp_path: Path) -> None:
     assert other.take()
     first.release()
     assert second.take()
+
+
+@pytest.mark.parametrize(
+    ("device", "shown", "seen"),
+    [("auto", "2,3", "2,3"), ("cpu", "2,3", ""), ("cuda:1", "", "1"), ("cuda:1", "2,3", "3"), ("cuda:0", "GPU-a,GPU-b", "GPU-a")],
+)
+def test_a_process_sees_its_device(device: str, shown: str, seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    job_process._choose(device)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
+
+
+def test_devices_are_named_on_the_command_line_or_in_the_settings() -> None:
+    settings = Settings()
+    assert worker.on_devices(settings, []).trainer.devices == ("auto",)
+    assert worker.on_devices(settings, ["cuda:0", "cpu"]).trainer.devices == ("cuda:0", "cpu")
+    with pytest.raises(ConfigurationError, match="cuda:N"):
+        worker.on_devices(settings, ["gpu"])
 
 
 def test_only_the_newest_jobs_are_kept_and_those_that_run(tmp_path: Path) -> None:

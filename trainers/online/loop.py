@@ -89,8 +89,8 @@ class Loop:
         schedule = Schedule(len(fitting), max(1, self._completions // self._copies), config.seed)
         with named_faults(config.batch_size):
             stopped_by, resumed = self._steps(fitting, schedule, progress)
+            self._evidence.require()
             self._write()
-        self._evidence.require()
         numbers = self._newest | {
             "prompts": float(len(fitting)),
             "prompts_left_out": float(len(prompts) - len(fitting)),

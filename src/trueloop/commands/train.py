@@ -99,7 +99,9 @@ def _request(settings: Settings, policy: Policy, dataset: DatasetVersion, method
     base_checkpoint, base_uri = (start.checkpoint, start.uri) if start else (release.checkpoint, release.checkpoint_uri)
     text = canonical_json(settings_of(given, policy.training.config if method == policy.training.method else {}))
     content = {"dataset": dataset.name, "dataset_version": dataset.version, "dataset_hash": dataset.content_hash}
-    job_id = job_id_of(method, base_checkpoint, text, dataset=dataset.name, dataset_version=dataset.version, dataset_hash=dataset.content_hash)
+    content_id = job_id_of(method, base_checkpoint, text, dataset=dataset.name, dataset_version=dataset.version, dataset_hash=dataset.content_hash)
+    # A job of its own, also where the trigger would order the very same: it waits for the end of the one that it ordered.
+    job_id = derive_id("job-by-hand", content_id)
     return TrainingRequest(
         event_id=derive_id("training-request", job_id),
         occurred_at=datetime.now(UTC),

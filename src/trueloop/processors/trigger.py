@@ -150,14 +150,9 @@ def _agreed(state: TriggerState, governed: InForce) -> bool:
 
 
 def _requested_before(pending: DatasetVersion, context: Context) -> TrainingRequest | None:
-    return next(
-        (
-            event
-            for event in context.history
-            if isinstance(event, TrainingRequest) and (event.application, event.dataset_hash) == (pending.application, pending.content_hash)
-        ),
-        None,
-    )
+    # What a person requested by hand is a job of theirs, whose end this one does not wait for.
+    requests = (event for event in context.history if isinstance(event, TrainingRequest) and event.reason is not TriggerReason.MANUAL)
+    return next((event for event in requests if (event.application, event.dataset_hash) == (pending.application, pending.content_hash)), None)
 
 
 def _request(state: TriggerState, dataset: DatasetVersion, release: Checkpoint, at: datetime, governed: InForce) -> TrainingRequest:
