@@ -22,6 +22,11 @@ from recipes import RECIPES
 
 WORK = Path("build/optimisers")
 OUT = Path("bench/results/optimisers")
+NOTES = """
+
+± one standard error over the seeds. Win rate: share of held-out prompts on which more dimensions are right than in the base model's answer, ties
+half. CPU s are those of the last training; reward models cost the other column on top.
+"""
 FIGURES = ("numeric_accuracy", "policy", "tone", "reward", "win_rate", "cpu_s", "reward_cpu_s")
 
 
@@ -69,10 +74,7 @@ def write(runs: list[dict[str, Any]]) -> None:
     for (method, noise), found in cells.items():
         row = [" ".join(_told([each[name] for each in found if name in each], name)) for name in FIGURES]
         lines.append(f"| {method} | {noise:.0%} | {len(found)} | " + " | ".join(row) + " |")
-    text = (
-        "\n".join(lines)
-        + "\n\n± one standard error over the seeds. Win rate: share of held-out prompts on which more dimensions are right than in the\nbase model's answer, ties half. CPU s are those of the last training; reward models cost the other column on top.\n"
-    )
+    text = "\n".join(lines) + NOTES
     print(text)
     OUT.with_suffix(".md").write_text(f"{text}\n{machine()}\n", encoding="utf-8")
     OUT.with_suffix(".json").write_text(json.dumps({"runs": runs, "machine": machine()}, indent=1) + "\n", encoding="utf-8")
