@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ from typing import Any
 from tests.faults.reconciler import Reconciliation
 
 PACKAGES = ("trueloop", "faust-streaming", "aiokafka", "confluent-kafka", "fastavro", "chdb")
-HEAD = ("fault", "events in", "rows once", "dead letters", "lost", "double", "other", "recovery s", "notes")
+HEAD = ("fault", "events in", "rows once", "dead letters", "lost", "double", "other", "recovery s", "on", "notes")
 
 
 @dataclass
 class Row:
-    """A fault. `recovery_s` are the seconds from its end until all that the brokers held then was processed and in ClickHouse."""
+    """A fault. `recovery_s` are the seconds from its end until all that the brokers held then was processed and in ClickHouse; `on` is the day."""
 
     fault: str
     events_in: int
@@ -27,6 +28,7 @@ class Row:
     double: int
     other: int
     recovery_s: float | None
+    on: str
     notes: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
 
@@ -41,15 +43,20 @@ class Table:
         """Add a fault, and hold it to the promise: nothing lost, nothing doubled, nothing else amiss."""
         recovery = None if recovery_s is None else round(recovery_s, 1)
         counted = (found.events_in, found.rows_once, found.dead_letters, found.lost, found.double, found.wrong)
-        self.rows.append(Row(fault, *counted, recovery, notes, figures))
+        self.rows.append(Row(fault, *counted, recovery, datetime.now(UTC).date().isoformat(), notes, figures))
         assert found.events_in > 0, "nothing was sent, so nothing was tested"
         assert found.clean, "\n".join(found.findings)
+
+    def _kept(self, path: Path) -> list[Row]:
+        before = json.loads(path.read_text(encoding="utf-8"))["faults"] if path.is_file() else []
+        fresh = {row.fault for row in self.rows}
+        return [Row(**row) for row in before if row["fault"] not in fresh]
 
     def lines(self) -> list[str]:
         """Return the table as Markdown."""
         cells = [
             (r.fault, f"{r.events_in:,}", f"{r.rows_once:,}", f"{r.dead_letters:,}", str(r.lost), str(r.double), str(r.other),
-             "-" if r.recovery_s is None else f"{r.recovery_s:.1f}", r.notes)
+             "-" if r.recovery_s is None else f"{r.recovery_s:.1f}", r.on, r.notes)
             for r in self.rows
         ]  # fmt: skip
         widths = [max(len(row[column]) for row in (HEAD, *cells)) for column in range(len(HEAD))]
@@ -62,7 +69,8 @@ class Table:
         return [line(HEAD), "| " + " | ".join(aligned) + " |", *map(line, cells)]
 
     def write(self, directory: Path) -> None:
-        """Write faults.json and faults.md."""
+        """Write faults.json and faults.md. A fault that was not run this time keeps the row of the time before: the whole takes more than an hour."""
+        self.rows = [*self._kept(directory / "faults.json"), *self.rows]
         machine = {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
         versions = {name: version(name) for name in PACKAGES}
         directory.mkdir(parents=True, exist_ok=True)
