@@ -179,7 +179,7 @@ def test_settings_that_nothing_reads_are_refused(settings: dict[str, Any], says:
         config(base, tmp_path, pairs(), **settings)
 
 
-@pytest.mark.parametrize("loss", ["ipo", "robust", "exo_pair", "apo_zero"])
+@pytest.mark.parametrize("loss", ["robust", *(pytest.param(name, marks=pytest.mark.long) for name in ("ipo", "exo_pair", "apo_zero"))])
 def test_the_other_losses_train(loss: str, base: Path, tmp_path: Path) -> None:
     smoothing = {"label_smoothing": 0.1} if loss in {"robust", "exo_pair"} else {}
     assert dpo.main(config(base, tmp_path, pairs(), loss=loss, max_steps=1, **smoothing)).metrics["pairs"] == 6.0
