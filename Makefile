@@ -106,6 +106,10 @@ bench-scaling: fetch ## Measure two stream workers beside one, and a worker's me
 bench-sink: fetch ## Measure what a trace costs from Kafka into ClickHouse, on one core; writes bench/results/sink.md.
 	$(BIN)/python bench/sink.py $(ARGS)
 
+.PHONY: bench-optimisers
+bench-optimisers: install ## Train by every method on the same pairs with turned labels, three seeds each (an hour or two); writes bench/results/optimisers.md.
+	$(BIN)/python bench/optimisers.py $(ARGS)
+
 .PHONY: bench-agreement
 bench-agreement: install ## Measure what agreement costs per label and per key; writes bench/results/agreement.md.
 	$(BIN)/python bench/agreement.py

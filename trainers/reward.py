@@ -68,7 +68,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     require_fitting(train, tokenizer, config.max_length_tokens)
     score = _scorer(tokenizer, held)
     with state_directory(config) as states:
-        trainer = RewardTrainer(
+        trainer: Any = RewardTrainer(
             model=_classifier(config),
             args=RewardConfig(**trainer_arguments(config, states)),
             train_dataset=_columns(train, config.margin_weight),

@@ -50,14 +50,15 @@ def test_out_of_order_tripled_and_with_skewed_clocks(shared: SharedLoop, table: 
     panel = SkewedPanel(loop, client, application)
     panel.start()
     now = datetime.now(UTC)
-    waiting: list[tuple[str, bytes]] = []
+    waiting: list[tuple[int, str, bytes]] = []
     for number in range(traces):
         moment = now + timedelta(hours=chance.uniform(-LATE_H, LATE_H) + SKEWS_H[number % 3])
         event = trace_event(trace_fields(application, number), application, moment)
-        waiting += [(event["trace_id"], foreign.encode("traces", event))] * 3
-        # Copies lie up to a hundred records apart: beyond 500 items of a series a detector does not know an item again, and says so.
+        waiting += [(number, event["trace_id"], foreign.encode("traces", event))] * 3
+        # Copies lie up to a hundred traces apart: beyond 500 items of a series a detector does not know an item again, and says so.
         while len(waiting) > 100 or (waiting and number == traces - 1):
-            trace_id, value = waiting.pop(chance.randrange(len(waiting)))
+            overdue = waiting[0][0] < number - 100
+            _, trace_id, value = waiting.pop(0 if overdue else chance.randrange(len(waiting)))
             foreign.send("traces", trace_id, value, trace_id)
         if number % 500 == 499:
             foreign.flush()

@@ -7,13 +7,13 @@ from trueloop.trainers.reward_quality import ScoredPair, audit_packet, metrics_o
 
 
 def test_accuracy_brier_and_calibration_by_hand() -> None:
-    sure, unsure = math.log(9), math.log(1.5)  # p = 0.9 and 0.6
+    sure, unsure = math.log(0.85 / 0.15), math.log(0.55 / 0.45)  # p = 0.85 and 0.55
     found = quality([sure, sure, sure, -sure, unsure, -unsure])
     assert found is not None
     assert found.accuracy == pytest.approx(4 / 6)
-    assert found.brier == pytest.approx((3 * 0.1**2 + 0.9**2 + 0.4**2 + 0.6**2) / 6)
-    assert [(n, round(confidence, 6), accuracy) for n, confidence, accuracy in found.bins] == [(2, 0.6, 0.5), (4, 0.9, 0.75)]
-    assert found.ece == pytest.approx((2 * 0.1 + 4 * 0.15) / 6)
+    assert found.brier == pytest.approx((3 * 0.15**2 + 0.85**2 + 0.45**2 + 0.55**2) / 6)
+    assert [(n, round(confidence, 6), accuracy) for n, confidence, accuracy in found.bins] == [(2, 0.55, 0.5), (4, 0.85, 0.75)]
+    assert found.ece == pytest.approx((2 * 0.05 + 4 * 0.1) / 6)
 
 
 def test_no_pair_is_no_quality_and_equal_scores_are_half() -> None:
