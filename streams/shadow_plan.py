@@ -12,7 +12,7 @@ from trueloop.topics import Topic
 
 SENT = (
     topics.TRACES, topics.LABELS, topics.APPEALS, topics.GOLD, topics.RUBRICS, topics.POLICIES, topics.ERASURES,
-    topics.JOB_ORDERS, topics.TRAINING_RESULTS, topics.EVALUATIONS,
+    topics.DATASET_ORDERS, topics.JOB_ORDERS, topics.TRAINING_RESULTS, topics.EVALUATIONS,
 )  # fmt: skip
 """Topics that nobody can rebuild: people, services and trainers wrote them."""
 

@@ -29,6 +29,7 @@ from trueloop.adapters.model_store import ModelStore
 from trueloop.config import Settings
 from trueloop.datasets.rows import preference_rows
 from trueloop.events import Evaluation, PreferencePair, TrainingResult
+from trueloop.rubrics import Governance
 
 METHOD = "toy"
 PHASES = ("start", "training", "storing", "evaluation", "end")
@@ -131,8 +132,9 @@ def child(pipe: Any, settings: Settings, device: str) -> None:
 
     pairs = Path(os.environ["TOY_FOLDER"]) / "pairs.jsonl"
     if pairs.exists():
-        JobContext.rubric = None  # type: ignore[assignment]
-        JobContext.pair_log = [PreferencePair.model_validate_json(line) for line in pairs.read_text().splitlines()]  # type: ignore[assignment]
+        log = [PreferencePair.model_validate_json(line) for line in pairs.read_text().splitlines()]
+        JobContext._records = list(enumerate(log))  # type: ignore[assignment]
+        JobContext.governance = Governance()  # type: ignore[assignment]
     toy: Any = SimpleNamespace(Config=Config, main=train)
     methods.METHODS[METHOD] = methods.Method("tests.toy_trainer", preference_rows)
     methods.Method.load = lambda _: toy  # type: ignore[method-assign]

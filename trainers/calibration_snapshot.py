@@ -10,7 +10,7 @@ from trueloop.adapters.kafka import read_events
 from trueloop.adapters.topic_range import read_range
 from trueloop.datasets.calibration import CalibrationSet, build_calibration_set
 from trueloop.datasets.pairs_dataset import seen_prompts
-from trueloop.events import CalibrationItem, DatasetKind, DatasetVersion, derive_id
+from trueloop.events import CalibrationItem, DatasetKind, DatasetVersion, FreezeCause, derive_id
 from trueloop.rubrics import InForce
 from trueloop.topics import CALIBRATION, DATASET_VERSIONS
 
@@ -35,7 +35,8 @@ def take_snapshot(context: JobContext, in_force: InForce) -> CalibrationSnapshot
         log,
         request.application,
         in_force.policy.gate.max_items,
-        trained_prompts=seen_prompts(context.pair_log),
+        trained_prompts=seen_prompts(context.pair_log, in_force.policy.sampling.split_by),
+        split_by=in_force.policy.sampling.split_by,
         since=newest.end_offset if newest else 0,
     )
     if newest is None and not found.items:
@@ -65,5 +66,6 @@ def _announcement(name: str, version: int, found: CalibrationSet, in_force: InFo
         rubric_id=policy.rubric.id,
         rubric_version=policy.rubric.version,
         policy_version=policy.version,
+        frozen_by=FreezeCause.EVALUATION,
         changelog=f"{len(found.items)} held-out prompts, {found.n_new} of them new",
     )

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     Raises:
         ConfigurationError: there is no checkpoint, no constitution, or no such judge; or a second stage is to leave an adapter alone.
         DatasetError: there is no row, one is malformed, or no prompt got a revision, or none a preference.
-        TrainingError: the judge agrees with people too seldom.
+        TrainingError: the judge agrees with people too seldom, or critic or judge do not answer.
         NonFiniteLossError: training diverged.
     """
     started = time.monotonic()
@@ -160,8 +161,8 @@ class _Making:
     def revisions(self, critic: Judge | None) -> tuple[list[Row], dict[str, float]]:
         """Return the demonstrations, and how many prompts there are of which kind."""
         config, prompts = self._config, self._material.prompts
-        loaded = load_model(config)
-        reviser = Reviser(loaded, critic or LocalChat(lambda: loaded), self._rubric.principles, config.revisions, self._decoding(1))
+        load = cache(lambda: load_model(config))
+        reviser = Reviser(load, critic or LocalChat(load), self._rubric.principles, config.revisions, self._decoding(1))
         kept = self._kept("revisions", critic.fingerprint if critic else _SELF)
         rows = kept.complete({name: (name, prompt) for name, prompt in prompts.items()}, reviser.revise, self._alive("revised"))
         counts = _counts(rows, "revision")
@@ -174,10 +175,10 @@ class _Making:
 
     def preferences(self, judge: Judge, agreement: JudgeAgreement, model: Path) -> tuple[list[Row], dict[str, float]]:
         """Return the judge's pairs between answers of the checkpoint `model`, and how many prompts there are of which kind."""
-        loaded, how = load_model(self._config, model), self._decoding(2)
+        load, how = cache(lambda: load_model(self._config, model)), self._decoding(2)
         kept = self._kept("preferences", judge.fingerprint)
         prompts = self._material.prompts
-        rows = kept.complete(prompts, lambda asked: preferred(loaded, judge, self._rubric, asked, how), self._alive("judged"))
+        rows = kept.complete(prompts, lambda asked: preferred(load, judge, self._rubric, asked, how), self._alive("judged"))
         counts = _counts(rows, "preference")
         good = {name: row for name, row in rows.items() if "chosen" in row}
         if not good:

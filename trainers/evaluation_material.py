@@ -71,7 +71,7 @@ def gather(context: JobContext, in_force: InForce, calibration: CalibrationSet) 
     pairs: list[PreferencePair] = []
     if any(dimension.evaluator == preference_accuracy.EVALUATOR for dimension in gate.dimensions):
         trained = seen_prompts(context.pair_log)
-        held_out = build_pairs_dataset(context.pair_log, context.selection(Split.CALIBRATION)).pairs
+        held_out = build_pairs_dataset(context.dataset_log, context.selection(Split.CALIBRATION)).pairs
         pairs = [pair for pair in held_out if pair.prompt_hash not in trained][: gate.max_items]
     slices = {item.item_id: item.slices for item in calibration.items} | {pair.pair_id: pair.slices for pair in pairs}
     probes = {category: find_probes(category) for category in _named(gate, PROBE)}

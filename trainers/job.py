@@ -143,7 +143,7 @@ class _Training:
 
     def _write_dataset(self, method: Method, path: Path) -> int:
         request = self._request
-        dataset = build_pairs_dataset(self._context.pair_log, self._context.selection(Split.TRAIN))
+        dataset = build_pairs_dataset(self._context.dataset_log, self._context.selection(Split.TRAIN))
         if dataset.content_hash != request.dataset_hash:
             raise IntegrityError(
                 f"dataset {request.dataset!r} version {request.dataset_version} has content hash {dataset.content_hash} in the log; the request expects "

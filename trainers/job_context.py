@@ -13,9 +13,11 @@ from trueloop.adapters.model_store import ModelStore
 from trueloop.adapters.topic_range import read_range
 from trueloop.codec import Codec
 from trueloop.config import Settings
+from trueloop.datasets.pair_log import without
 from trueloop.datasets.pairs_dataset import PairSelection
 from trueloop.events import Event, PreferencePair, Split, TrainingRequest
-from trueloop.rubrics import Rubric
+from trueloop.rubrics import Governance, Rubric
+from trueloop.rubrics.policy import Pairs
 from trueloop.topics import PREFERENCE_PAIRS
 
 
@@ -38,20 +40,36 @@ class JobContext:
         return self.files.attempt(self.request.job_id, self.attempt)
 
     @cached_property
-    def pair_log(self) -> list[PreferencePair]:
-        """The range of `preference-pairs` that the request names, oldest first. Raises UnavailableError or IntegrityError."""
+    def _records(self) -> list[tuple[int, PreferencePair]]:
         read = read_range(self.settings.kafka, self.codec, PREFERENCE_PAIRS, self.request.dataset_end_offset)
-        return [cast("PreferencePair", event) for _, event in read]
+        return [(offset, cast("PreferencePair", event)) for offset, event in read]
+
+    @property
+    def pair_log(self) -> list[PreferencePair]:
+        """The range of `preference-pairs` up to where the request's dataset ends, oldest first. Raises UnavailableError or IntegrityError."""
+        return [pair for _, pair in self._records]
+
+    @property
+    def dataset_log(self) -> list[PreferencePair]:
+        """The records of that range that the dataset is made of: without those that were rolled back. Raises as `pair_log`."""
+        return list(without(self._records, self.request.dataset_excluded))
 
     @cached_property
+    def governance(self) -> Governance:
+        """The documents as they were when the job first asked. Raises UnavailableError."""
+        store = GovernanceStore(self.settings.kafka, self.codec)
+        try:
+            return store.fresh(time.monotonic())
+        finally:
+            store.close()
+
+    @property
     def rubric(self) -> Rubric | None:
         """The rubric of the request, None when it is not published. Raises UnavailableError."""
-        governance = GovernanceStore(self.settings.kafka, self.codec)
-        try:
-            return governance.fresh(time.monotonic()).rubric(self.request.rubric_id, self.request.rubric_version)
-        finally:
-            governance.close()
+        return self.governance.rubric(self.request.rubric_id, self.request.rubric_version)
 
     def selection(self, split: Split) -> PairSelection:
-        """Return which pairs of that split count for the request."""
-        return PairSelection(self.request.application, self.request.rubric_id, self.request.rubric_version, split)
+        """Return which pairs of that split count for the request, and how much of them one person may carry by its policy. Raises UnavailableError."""
+        request, governed = self.request, self.governance.policy(self.request.policy_id, self.request.policy_version)
+        pairs = governed.policy.pairs if governed else Pairs()
+        return PairSelection(request.application, request.rubric_id, request.rubric_version, split, pairs.max_influence)

@@ -32,6 +32,7 @@ METHODS = {
     "grpo": Method("trueloop.trainers.grpo", prompt_rows),
     "kto": Method("trueloop.trainers.kto", unpaired_rows),
     "lamarckian": Method("trueloop.trainers.lamarckian", chain_rows),
+    "mpo": Method("trueloop.trainers.mpo", preference_rows),
     "mpo_multiloss": Method("trueloop.trainers.mpo_multiloss", preference_rows),
     "online_dpo": Method("trueloop.trainers.online_dpo", prompt_rows),
     "ppo": Method("trueloop.trainers.ppo", prompt_rows),

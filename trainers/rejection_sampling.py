@@ -14,6 +14,7 @@ Rows: prompt, prompt_id; other columns are left out.
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -101,13 +102,13 @@ def combined(helpfulness: float | None, safety: float | None, config: Config) ->
 
 def _sampled(config: Config, prompts: Mapping[str, Messages], kept: KeptRows, progress: Progress | None) -> dict[str, Row]:
     how = Decoding(config.n, config.max_new_tokens, config.temperature, config.top_p, config.seed)
-    if all(name in kept.rows for name in prompts):
-        return {name: kept.rows[name] for name in prompts}
-    helpfulness, safety = _open(config, config.helpfulness), _open(config, config.safety) if config.safety else None
-    loaded = load_model(config)
+    # Opened at the first sample: a job that goes on after its last one needs neither the rewards nor the model for it.
+    load = cache(lambda: load_model(config))
+    rewards = cache(lambda: (_open(config, config.helpfulness), _open(config, config.safety) if config.safety else None))
 
     def make(asked: Sequence[Messages]) -> Iterable[Row]:
-        drawn = draw(loaded, asked, how)
+        helpfulness, safety = rewards()
+        drawn = draw(load(), asked, how)
         # One call for all answers: rewards batch, and a judge is asked many things at a time.
         flat = [(prompt, text) for prompt, texts in zip(asked, drawn, strict=True) for text in texts]
         helpful, safe = _scores(helpfulness, flat), _scores(safety, flat)

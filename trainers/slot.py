@@ -70,7 +70,7 @@ class Attempt:
         """What became of it, in a word that is counted."""
         if self.result is None or self.result.status is not JobStatus.SUCCEEDED:
             return "cancelled" if self.result is not None and self.result.status is JobStatus.CANCELLED else "failed"
-        return "succeeded" if self.is_evaluated or not self.result.is_candidate else "not_evaluated"
+        return "succeeded" if self.is_evaluated else "not_evaluated"
 
     def note(self, event: Event) -> None:
         """Take an event into account."""
@@ -78,6 +78,8 @@ class Attempt:
             self.step = max(self.step, event.step)
             if event.status.is_final:
                 self.result = event
+                # A reward model is evaluated by nobody, so there is nothing that its attempt still owes.
+                self.is_evaluated = self.is_evaluated or not event.is_candidate
         elif isinstance(event, Evaluation):
             self.is_evaluated = True
 

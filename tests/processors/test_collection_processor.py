@@ -6,6 +6,8 @@ import pytest
 from tests.processors.scenario import START, context, label, prefers, ratings, task
 from trueloop.events import Candidate, Label, PreferencePair, Rewrite
 from trueloop.processors.collection import PROCESSOR
+from trueloop.processors.drift import PROCESSOR as DRIFT
+from trueloop.processors.drift import REMEMBERED
 from trueloop.rejection import RejectReason
 from trueloop.sampling.blinding import candidate_id
 from trueloop.testing import ProcessorDriver
@@ -237,3 +239,22 @@ def test_labels_of_an_unpublished_policy_are_counted() -> None:
     run.send(label("r1", ratings=ratings(A_BETTER)))
     assert run.outcomes == {"task_opened": 1, "no_policy": 1}
     assert isinstance(label(), Label)
+
+
+def test_a_worker_that_died_tells_its_losses_again_and_the_detector_counts_them_once() -> None:
+    """It died between its outputs and its state, with more tasks in hand than a detector remembers by name."""
+    n = REMEMBERED + 200
+    runs, detector = [], ProcessorDriver(DRIFT, context())
+    for _ in range(2):
+        run = ProcessorDriver(PROCESSOR, context())
+        for number in range(1, n + 1):
+            served = candidate_id("test-blinding-key", f"task-{number}", 0)
+            run.send(task(number, labels_needed=1, candidates=[served]))
+            run.send(label("r1", number, ratings=ratings({served: {"tone": 3}})))
+        runs.append(run.out_of(DRIFT_OBSERVATIONS))
+    assert {event.event_id for event in runs[0]} == {event.event_id for event in runs[1]}
+    for told in runs:
+        for event in told:
+            detector.send(event)
+    (series,) = {event.series_id for event in runs[0]}
+    assert detector.state(series).observed == n

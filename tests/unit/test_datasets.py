@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from trueloop.datasets.pair_log import EMPTY, extend
 from trueloop.datasets.pairs_dataset import PairSelection, build_pairs_dataset, seen_prompts
 from trueloop.datasets.rows import demonstration_rows, preference_rows, prompt_rows, stepwise_rows, unpaired_rows
 from trueloop.datasets.versions_of_text import split_steps
-from trueloop.events import CalibrationItem, DimensionOutcome, Message, PairSource, PreferencePair, Role, Split
+from trueloop.events import CalibrationItem, DimensionOutcome, Message, PairSource, PreferencePair, Role, Split, prompt_hash
 
 SELECTION = PairSelection("billing-support", "billing", 2)
 MESSAGES = [Message(role=Role.SYSTEM, content="Rules."), Message(role=Role.USER, content="Question?")]
@@ -261,3 +262,36 @@ def test_trained_prompts_other_applications_and_unknown_roles_are_left_out() -> 
     ]
 
     assert [event.item_id for event in build_calibration_set(enumerate(log), "billing-support", 10, trained_prompts={"p"}).items] == ["d"]
+
+
+def test_training_weights_are_capped_so_that_nobody_carries_the_dataset():
+    panel = [pair(f"p{n}", f"p{n}", reviewers=[name], weight=1.0) for n, name in enumerate(["ada", "ben", "cleo", "dan", "eve"] * 2)]
+    flood = [pair(f"m{n}", f"m{n}", reviewers=["mallory"], weight=1.0) for n in range(90)]
+    selection = PairSelection("billing-support", "billing", 2, max_influence=0.25)
+    weights = {row["pair_id"]: row["weight"] for row in preference_rows(build_pairs_dataset([*panel, *flood], selection))}
+    assert all(weights[each.pair_id] == 1.0 for each in panel)
+    assert sum(weights[each.pair_id] for each in flood) == pytest.approx(5.0), "six parties: a third of 15"
+    uncut = preference_rows(build_pairs_dataset([*panel, *flood], SELECTION))
+    assert {row["weight"] for row in uncut} == {1.0}
+
+
+def test_versions_on_the_way_are_no_demonstrations():
+    log = [
+        pair("a", "1", prompt_hash="p", source=PairSource.SPAN, margin=1.0, rejected="bad bad", chosen="good good"),
+        pair("b", "2", prompt_hash="p", source=PairSource.SPAN, margin=0.5, rejected="bad bad", chosen="good bad"),
+        pair("c", "3", prompt_hash="p", source=PairSource.RATINGS, margin=1.0, rejected="x", chosen="y"),
+    ]
+    rows = list(demonstration_rows(build_pairs_dataset(log, SELECTION)))
+    assert [row["completion"][0]["content"] for row in rows] == ["good good"]
+
+
+def test_what_is_alike_to_a_trained_prompt_is_not_evaluated_on():
+    def billed(amount: str) -> list[Message]:
+        return [Message(role=Role.USER, content=f"Why was I billed {amount}?")]
+
+    log = [pair("a", "1", prompt_hash=prompt_hash(billed("$4.71")), messages=billed("$4.71"))]
+    alike = item("i", "1", prompt_hash=prompt_hash(billed("$93")), messages=billed("$93"))
+    other = item("j", "2", prompt_hash="other", messages=[Message(role=Role.USER, content="Who are you?")])
+    for split_by, expected in (("prompt", {"i", "j"}), ("template", {"j"})):
+        held_out = build_calibration_set([(0, alike), (1, other)], "billing-support", 10, trained_prompts=seen_prompts(log, split_by), split_by=split_by)
+        assert {each.item_id for each in held_out.items} == expected

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trueloop.trainers import mpo
 from trueloop.trainers.frame.training_errors import DatasetError
-from trueloop.trainers.online import assessment, gae, kl_controller, optimiser_steps, prompts, whitening
+from trueloop.trainers.online import assessment, gae, kl_controller, optimiser_steps, prompts, reward_gaps, whitening
 from trueloop.trainers.online.assessment import Assessed
 from trueloop.trainers.online.evidence import BARREN_STEPS, Evidence
 from trueloop.trainers.online.group_settings import GroupSettings
 from trueloop.trainers.online.online_dpo_update import best_and_worst
 from trueloop.trainers.online.ppo_update import PpoSettings
 from trueloop.trainers.online.prompts import Schedule, fitting_prompts, read_prompts
+from trueloop.trainers.online.reward_gaps import Split, split_by_gap
 from trueloop.trainers.online.samples import Sample
 from trueloop.trainers.ppo import Config
 from trueloop.trainers.rewards.check_reward import CheckScore
@@ -34,7 +36,7 @@ PLACES = {"model_dir": Path("m"), "dataset_file": Path("d"), "output_dir": Path(
 CHECK = {"kind": "check", "name": "billing-support", "dimension": "tone"}
 
 
-@pytest.mark.parametrize("module", [assessment, gae, kl_controller, optimiser_steps, prompts, whitening])
+@pytest.mark.parametrize("module", [assessment, gae, kl_controller, optimiser_steps, prompts, reward_gaps, whitening])
 def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
     found = doctest.testmod(module)
     assert found.attempted > 0
@@ -268,3 +270,29 @@ def test_the_best_and_the_worst_are_a_pair_and_a_tie_is_none() -> None:
     items = [assessed(1, 0.2), assessed(2, 1.0), assessed(1, 0.9), assessed(2, 1.0), assessed(1, 0.1), assessed(3, 0.5)]
     assert [(best.score, worst.score) for best, worst in best_and_worst(items)] == [(0.9, 0.1)]
     assert items[0].divergence == 0.5
+
+
+def test_pairs_are_split_by_a_gap_whose_sign_counts() -> None:
+    assert split_by_gap([3.0, -9.0, 1.0, 1.0], 1.0, 0.5) == Split((0,), (1, 2, 3), 1.0)
+    by_share = split_by_gap([float(gap) for gap in range(10)], None, 0.3)
+    assert by_share.hard == (0, 1, 2)
+    assert by_share.easy == tuple(range(3, 10))
+    assert split_by_gap([1.0, 2.0], None, 0.01).hard == ()
+    assert split_by_gap([1.0, 1.0], None, 0.5).easy == (), "equal gaps cannot be told apart"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"second_stage": {"clip": 7}}, "clip"),
+        ({"dpo_stage": {"output_dir": "/etc"}}, "only the worker sets"),
+        ({"reward_stage": {"objective": ""}}, "objective"),
+        ({"second": "rloo", "batch_size": 6}, "no multiple of completions_per_prompt 4"),
+        ({"reward_model": "models://" + "0" * 32, "reward_stage": {"epochs": 2}}, "expected one"),
+        ({"reward_model": "https://example.com"}, "pattern"),
+        ({"second": "grpo"}, "'ppo' or 'rloo'"),
+    ],
+)
+def test_wrong_stages_of_mpo_are_refused_before_any_training(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        mpo.Config(**(PLACES | changes))

@@ -131,5 +131,5 @@ def test_faults() -> None:
 
 
 def test_inputs_are_rerun_in_the_order_that_they_refer_to_each_other() -> None:
-    assert input_partitions(COLLECTION, 2) == [("review-queue", 2), ("labels", 2), ("truths", 2), ("labels.retry", 2)]
+    assert input_partitions(COLLECTION, 2) == [("review-queue", 2), ("labels", 2), ("truths", 2), ("gold", 2), ("labels.retry", 2)]
     assert [name for name, _ in input_partitions(TRIGGER, 0)] == [topic.name for topic in TRIGGER.inputs]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trueloop.trainers.loaded_model import LoadedModel
+from trueloop.trainers.making.answering import require_answering
 from trueloop.trainers.making.kept_rows import KeptRows
 from trueloop.trainers.making.samples import Decoding, Messages, draw
 
@@ -49,6 +50,7 @@ def measured(
     def ask(asked: Sequence[HumanPair]) -> Iterable[dict[str, Any]]:
         # Which side people chose does not hang on the side it is shown at: the judge is asked both ways.
         said = judge.prefer(rubric, OVERALL, [pair.prompt for pair in asked], [pair.chosen for pair in asked], [pair.rejected for pair in asked])
+        require_answering(said)
         return [{"dropped": outcome.reason.value} if isinstance(outcome, NoJudgement) else {"preference": outcome.value} for outcome in said]
 
     rows = kept.complete({name: pairs[name] for name in chosen}, ask, alive).values()
@@ -59,15 +61,17 @@ def measured(
     return agreement
 
 
-def preferred(loaded: LoadedModel, judge: Judge, rubric: Rubric, prompts: Sequence[Messages], how: Decoding) -> Iterable[dict[str, Any]]:
+def preferred(load: Callable[[], LoadedModel], judge: Judge, rubric: Rubric, prompts: Sequence[Messages], how: Decoding) -> Iterable[dict[str, Any]]:
     """Return for each prompt which of two answers of the model the judge prefers (`chosen`, `rejected`), or why there is none (`dropped`)."""
     rows: list[dict[str, Any]] = []
-    for texts in draw(loaded, prompts, how):
+    for texts in draw(load(), prompts, how):
         different = list(dict.fromkeys(texts))
         rows.append({"pair": different[:2]} if len(different) > 1 else {"dropped": EQUAL if len(texts) > 1 else NO_ANSWER})
     asked = [number for number, row in enumerate(rows) if "pair" in row]
     firsts, seconds = ([rows[number]["pair"][side] for number in asked] for side in (0, 1))
-    for number, said in zip(asked, judge.prefer(rubric, OVERALL, [prompts[number] for number in asked], firsts, seconds), strict=True):
+    judged = judge.prefer(rubric, OVERALL, [prompts[number] for number in asked], firsts, seconds)
+    require_answering(judged)
+    for number, said in zip(asked, judged, strict=True):
         first, second = rows[number].pop("pair")
         if said is Preference.FIRST:
             rows[number] = {"chosen": first, "rejected": second}

@@ -1,9 +1,10 @@
 """Answers that a critic has criticised and written again by a constitution."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from trueloop.trainers.loaded_model import LoadedModel
+from trueloop.trainers.making.answering import require_answering
 from trueloop.trainers.making.samples import Decoding, Messages, draw
 
 from trueloop.judges import ChatModel, NoJudgement
@@ -15,10 +16,10 @@ NO_ANSWER, BLANK = "NO_ANSWER", "BLANK"
 
 
 class Reviser:
-    """Draws an answer, has it criticised and revised `turns` times by principles of the constitution."""
+    """Draws an answer of the model, loaded when it is first needed, and has it criticised and revised `turns` times by principles of the constitution."""
 
-    def __init__(self, loaded: LoadedModel, critic: ChatModel, principles: Sequence[Principle], turns: int, how: Decoding) -> None:
-        self._loaded = loaded
+    def __init__(self, load: Callable[[], LoadedModel], critic: ChatModel, principles: Sequence[Principle], turns: int, how: Decoding) -> None:
+        self._load = load
         self._critic = critic
         self._principles = principles
         self._turns = turns
@@ -26,7 +27,7 @@ class Reviser:
 
     def revise(self, prompts: Sequence[tuple[str, Messages]]) -> Iterable[dict[str, Any]]:
         """Return for each prompt (id, messages) its answer and revision, or why there is none (`dropped`)."""
-        drawn = draw(self._loaded, [messages for _, messages in prompts], self._how)
+        drawn = draw(self._load(), [messages for _, messages in prompts], self._how)
         rows: list[dict[str, Any]] = [{"answer": texts[0]} if texts else {"dropped": NO_ANSWER} for texts in drawn]
         for row in rows:
             if "answer" in row:
@@ -48,6 +49,7 @@ class Reviser:
         """Return the answers by row; rows without one are dropped."""
         found: dict[int, str] = {}
         answers = self._critic.complete(list(questions.values()), self._how.max_new_tokens) if questions else []
+        require_answering(answers)
         for number, answer in zip(questions, answers, strict=True):
             if isinstance(answer, NoJudgement) or not answer.strip():
                 rows[number].pop("revision")

@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS training_requests
     `dataset_version` Int64 COMMENT 'Version of the dataset, >= 1.',
     `dataset_hash` String COMMENT 'Content hash of the dataset.',
     `dataset_end_offset` Int64 COMMENT 'Offset after the last record of the dataset in `preference-pairs`.',
+    `dataset_excluded` Array(Tuple(start_offset Int64, end_offset Int64)) COMMENT 'Offset ranges of `preference-pairs` that were rolled back: their records are no part of the dataset.',
     `config` String COMMENT 'Trainer configuration, canonical JSON; the trainer checks it.',
     `reason` LowCardinality(String) COMMENT 'NEW_PAIRS, DRIFT, CADENCE or MANUAL.',
     `drift_signal_id` Nullable(String) COMMENT 'Event id of the alarm in `drift` that triggered; null for another reason.',

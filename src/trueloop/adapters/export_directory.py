@@ -19,7 +19,7 @@ def write_export(directory: Path, files: Mapping[str, bytes], *, replace: bool =
         UnavailableError: the disk is full, or does not take the files.
     """
     directory = directory.absolute()
-    _check(directory, replace)
+    check_directory(directory, replace=replace)
     staged = directory.with_name(f".{directory.name}-{uuid.uuid4().hex}")
     try:
         for path, data in files.items():
@@ -37,7 +37,8 @@ def write_export(directory: Path, files: Mapping[str, bytes], *, replace: bool =
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _check(directory: Path, replace: bool) -> None:
+def check_directory(directory: Path, *, replace: bool) -> None:
+    """Find out before the work whether an export may be written there. Raises ExportError as `write_export` does."""
     if not directory.exists() and not directory.is_symlink():
         return
     if directory.is_symlink() or not directory.is_dir():

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from trueloop.datasets.chat import chat_messages
+from trueloop.datasets.pairs_dataset import is_seen
 from trueloop.events import CalibrationItem, derive_id
 
 
@@ -28,7 +29,13 @@ def calibration_content_hash(members: Iterable[tuple[str, str]]) -> str:
 
 
 def build_calibration_set(
-    log: Iterable[tuple[int, CalibrationItem]], application: str, max_items: int, *, trained_prompts: Collection[str] = (), since: int = 0
+    log: Iterable[tuple[int, CalibrationItem]],
+    application: str,
+    max_items: int,
+    *,
+    trained_prompts: Collection[str] = (),
+    split_by: str = "prompt",
+    since: int = 0,
 ) -> CalibrationSet:
     """Return the calibration set of an application.
 
@@ -39,8 +46,9 @@ def build_calibration_set(
         log: (offset, event), ascending.
         application: Whose items.
         max_items: Oldest items that are kept, >= 0.
-        trained_prompts: Prompt hashes that a candidate may have learned (an item can be held out after its trace gave a training pair);
-            their items are left out.
+        trained_prompts: What a candidate may have learned, as `seen_prompts` tells it (an item can be held out after its trace gave a training pair);
+            items that are alike to it are left out.
+        split_by: What is alike, as the policy says (`sampling.split_by`).
         since: Items first seen at or after this offset count as new.
     """
     first: dict[str, int] = {}
@@ -54,7 +62,7 @@ def build_calibration_set(
     usable = [
         item_id
         for item_id in sorted(first, key=lambda item_id: first[item_id])
-        if newest[item_id].prompt_hash not in trained_prompts and chat_messages(newest[item_id].messages) is not None
+        if not is_seen(newest[item_id], trained_prompts, split_by) and chat_messages(newest[item_id].messages) is not None
     ]
     kept = usable[:max_items]
     return CalibrationSet(

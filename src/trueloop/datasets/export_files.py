@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from trueloop.datasets.export_card import card
 from trueloop.datasets.export_formats import find_format, make_lines
 from trueloop.datasets.pairs_dataset import PairsDataset
 from trueloop.errors import ExportError
-from trueloop.events import DatasetVersion, Split
+from trueloop.events import DatasetVersion, PreferencePair, Split
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = "trueloop-export/1"
@@ -52,6 +52,21 @@ def export_files(dataset: PairsDataset, order: ExportOrder) -> dict[str, bytes]:
     manifest["files"] = [{"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for path, data in sorted(files.items())]
     files[MANIFEST] = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
     return files
+
+
+def withhold(dataset: PairsDataset, gold_tasks: Collection[str]) -> tuple[PairsDataset, dict[str, int]]:
+    """Return a dataset without what never leaves the house, and how many pairs that were, by reason: pairs of tasks whose answer is known, which would
+    tell it, and pairs whose subjects did not consent to training, whatever the split."""
+    withheld: Counter[str] = Counter()
+    kept: list[PreferencePair] = []
+    for pair in dataset.pairs:
+        if pair.task_id in gold_tasks:
+            withheld["gold"] += 1
+        elif not pair.trainable:
+            withheld["no_consent"] += 1
+        else:
+            kept.append(pair)
+    return PairsDataset(tuple(kept), dataset.content_hash), dict(sorted(withheld.items()))
 
 
 def _manifest(dataset: PairsDataset, order: ExportOrder, left_out: Mapping[str, int], rows: int) -> dict[str, Any]:

@@ -47,8 +47,8 @@ def make_lines(dataset: PairsDataset, name: str) -> Lines:
     """Return a dataset in a format.
 
     Raises:
-        ExportError: the format is unknown; no pair, or too few that the format can use; pairs of several rubrics; only good or only bad
-            completions where both are needed.
+        ExportError: the format is unknown; no pair, or too few that the format can use; pairs of several rubrics; only good or only bad completions
+            where both are needed.
     """
     chosen = find_format(name)
     if not dataset.pairs:

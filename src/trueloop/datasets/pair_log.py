@@ -1,8 +1,10 @@
-"""A pairs dataset is a range of the log: its identity is a hash chain over the records in it, so that anyone can rebuild and check it."""
+"""A pairs dataset is a range of the log, less what was rolled back: its identity is a hash chain over the records in it, so that anyone can rebuild
+and check it."""
 
 import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 
-from trueloop.events import PreferencePair, Split
+from trueloop.events import OffsetRange, PreferencePair, Split
 
 EMPTY = "0" * 64
 """Content hash of a dataset without records."""
@@ -25,3 +27,8 @@ def extend(chain: str, event_id: str) -> str:
     False
     """
     return hashlib.sha256(f"{chain}\n{event_id}".encode()).hexdigest()
+
+
+def without(records: Iterable[tuple[int, PreferencePair]], excluded: Sequence[OffsetRange]) -> Iterator[PreferencePair]:
+    """Yield the records of a log of (offset, pair), less those in the ranges that were rolled back."""
+    return (pair for offset, pair in records if not any(part.start_offset <= offset < part.end_offset for part in excluded))

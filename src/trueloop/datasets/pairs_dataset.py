@@ -1,22 +1,27 @@
 """The training set: which preference pairs of a range of the log count. What trainers read of them is in `trueloop.datasets.rows`."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from trueloop.datasets.chat import chat_messages
 from trueloop.datasets.pair_log import EMPTY, extend, in_dataset
-from trueloop.events import PreferencePair, Split
+from trueloop.events import CalibrationItem, PreferencePair, Split
+from trueloop.sampling.splits import cluster_of
 
 
 @dataclass(frozen=True, slots=True)
 class PairSelection:
     """Which pairs count: the newest event of a pair decides, and it must belong to application, rubric version and split, not be
-    withdrawn, and for training be allowed by consent."""
+    withdrawn, and for training be allowed by consent.
+
+    `max_influence` is the largest share of the weight that stands on one reviewer, or on one user's appeals (`trueloop.pairs.influence`); 1 cuts nobody.
+    """
 
     application: str
     rubric_id: str
     rubric_version: int
     split: Split = Split.TRAIN
+    max_influence: float = 1.0
 
     def admits(self, pair: PreferencePair) -> bool:
         """Return whether this event of a pair counts."""
@@ -33,10 +38,12 @@ class PairSelection:
 
 @dataclass(frozen=True, slots=True)
 class PairsDataset:
-    """The pairs that count, in order of pair id, and the content hash of the range that they were taken from (`trueloop.datasets.pair_log`)."""
+    """The pairs that count, in order of pair id, the content hash of the range that they were taken from (`trueloop.datasets.pair_log`), and the cap
+    of the selection on what one person may carry."""
 
     pairs: tuple[PreferencePair, ...]
     content_hash: str
+    max_influence: float = 1.0
 
 
 def build_pairs_dataset(log: Iterable[PreferencePair], selection: PairSelection) -> PairsDataset:
@@ -47,9 +54,21 @@ def build_pairs_dataset(log: Iterable[PreferencePair], selection: PairSelection)
         newest[pair.pair_id] = pair
         if in_dataset(pair, selection.application, selection.rubric_id, selection.rubric_version):
             chain = extend(chain, pair.event_id)
-    return PairsDataset(tuple(newest[pair_id] for pair_id in sorted(newest) if selection.admits(newest[pair_id])), chain)
+    kept = tuple(newest[pair_id] for pair_id in sorted(newest) if selection.admits(newest[pair_id]))
+    return PairsDataset(kept, chain, selection.max_influence)
 
 
-def seen_prompts(log: Iterable[PreferencePair]) -> frozenset[str]:
-    """Return the prompt hashes of every pair that was ever offered for training, withdrawn or not: an earlier model may have learned them."""
-    return frozenset(pair.prompt_hash for pair in log if pair.split is Split.TRAIN)
+def seen_prompts(log: Iterable[PreferencePair], split_by: str = "prompt") -> frozenset[str]:
+    """Return what every pair that was ever offered for training, withdrawn or not, is held out with: an earlier model may have learned it.
+
+    These are the prompts' hashes, and their clusters by a policy's `sampling.split_by` as it is now: a prompt that was trained on under another policy
+    keeps all that are alike to it out of the calibration set.
+    """
+    trained = [pair for pair in log if pair.split is Split.TRAIN]
+    hashes = {pair.prompt_hash for pair in trained}
+    return frozenset(hashes if split_by == "prompt" else hashes | {cluster_of(pair.messages, pair.slices, split_by) for pair in trained})
+
+
+def is_seen(item: PreferencePair | CalibrationItem, seen: Collection[str], split_by: str = "prompt") -> bool:
+    """Return whether a held-out item is alike to a prompt that was seen (see `seen_prompts`)."""
+    return item.prompt_hash in seen or (split_by != "prompt" and cluster_of(item.messages, item.slices, split_by) in seen)

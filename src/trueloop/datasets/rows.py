@@ -12,13 +12,21 @@ from trueloop.datasets.chat import ChatMessage, chat_messages
 from trueloop.datasets.pairs_dataset import PairsDataset
 from trueloop.datasets.versions_of_text import Stages, find_stages, steps_of
 from trueloop.events import PairSource, PreferencePair
+from trueloop.pairs.influence import Backing, capped_weights
 
 _DIGITS = 6
+_WRITTEN = frozenset({PairSource.REWRITE, PairSource.SPAN, PairSource.APPEAL})
+"""Sources whose chosen text a reviewer wrote."""
 
 
 def pair_weights(dataset: PairsDataset) -> dict[str, float]:
-    """Return what each pair counts in training, by pair id: >= 0, 1 is a full pair. The only place where rows take weights from."""
-    return {pair.pair_id: pair.weight for pair in dataset.pairs}
+    """Return what each pair counts in training, by pair id: >= 0, 1 is a full pair. The only place where rows take weights from.
+
+    It is what the pair says of itself, less what is over the dataset's cap on the influence of one person.
+    """
+    backings = [Backing(pair.weight, tuple(pair.reviewers), pair.appellant) for pair in dataset.pairs]
+    weights = capped_weights(backings, dataset.max_influence)
+    return {pair.pair_id: weight for pair, weight in zip(dataset.pairs, weights, strict=True)}
 
 
 def preference_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
@@ -47,16 +55,21 @@ def preference_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
 def demonstration_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
     """Yield prompt and completion for supervised training, each once; a blank completion has no row.
 
-    A prompt that a reviewer rewrote is taught by its rewrites alone: a chosen completion was only the better of two.
+    A prompt that a reviewer rewrote is taught by its rewrites alone: a chosen completion was only the better of two. An answer whose spans were edited
+    counts as rewritten once every edit is made; the versions on the way there still have errors.
     """
-    rewritten = {pair.prompt_hash for pair in dataset.pairs if pair.source is PairSource.REWRITE}
+    rewritten = {pair.prompt_hash for pair in dataset.pairs if _is_rewrite(pair)}
     given: set[tuple[str, str]] = set()
     for pair in dataset.pairs:
-        if pair.source is not PairSource.REWRITE and pair.prompt_hash in rewritten:
+        if not _is_rewrite(pair) and (pair.prompt_hash in rewritten or pair.source in _WRITTEN):
             continue
         if pair.chosen.strip() and (pair.prompt_hash, pair.chosen) not in given:
             given.add((pair.prompt_hash, pair.chosen))
             yield {"prompt": chat_messages(pair.messages), "completion": answer(pair.chosen)}
+
+
+def _is_rewrite(pair: PreferencePair) -> bool:
+    return pair.source is PairSource.REWRITE or (pair.source in _WRITTEN and pair.margin >= 1.0)
 
 
 def unpaired_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:

@@ -23,14 +23,14 @@ class Stages:
 def find_stages(pairs: Iterable[PreferencePair]) -> Iterator[Stages]:
     """Yield the versions of each text that a reviewer improved.
 
-    Pairs of one task that stand on the same labels belong together. A text comes after every text that it is better than, and as many pairs as lead
+    Pairs of one task and source that stand on the same labels belong together. A text comes after every text that it is better than, and as many pairs as lead
     to it say where: in `original < second < third` the third was reached by two. Where the pairs name more than one best text, or go in a circle,
     nobody said which version to measure by, and there are none.
     """
-    groups: dict[tuple[str, tuple[str, ...]], list[PreferencePair]] = defaultdict(list)
+    groups: dict[tuple[str, str, tuple[str, ...]], list[PreferencePair]] = defaultdict(list)
     for pair in pairs:
         if pair.source in IMPROVEMENTS and pair.chosen != pair.rejected:
-            groups[pair.task_id, tuple(sorted(pair.label_ids))].append(pair)
+            groups[pair.task_id, pair.source.value, tuple(sorted(pair.label_ids))].append(pair)
     for _, group in sorted(groups.items()):
         for pair, worse in _texts_improved(group):
             texts = _ordered(worse)

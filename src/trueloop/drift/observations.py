@@ -24,7 +24,8 @@ class Losses:
 
     `losses` are in [0, 1], `marks` 64-bit hashes of the items' ids, `checkpoints` places in the names given with them (-1: unknown); `trace_id`
     gives the trace of an item by its place.
-    `source` is the 'topic/partition' where the items were read, at ascending `offsets`; None when there is no such order.
+    `source` is the 'topic/partition' where the items were read, at ascending `offsets`: of a worker that died before it had noted what it told,
+    and tells it once more, any number of items is known by that again, where marks are remembered of the newest only. None without such an order.
     """
 
     losses: npt.NDArray[np.float64]
@@ -35,11 +36,32 @@ class Losses:
     offsets: npt.NDArray[np.int64] | None = None
 
 
+def told_by(identity: str, loss: float, trace_id: str, source: str, offset: int) -> Losses:
+    """Return the loss of one item that is no trace of its own, such as a task, known by the record that settled it.
+
+    Args:
+        identity: The item.
+        loss: In [0, 1].
+        trace_id: The trace that it is of.
+        source: 'topic/partition' of that record.
+        offset: Its offset.
+    """
+    return Losses(
+        losses=np.array([loss]),
+        marks=np.array([mark_of(identity)]),
+        checkpoints=np.array([-1]),
+        trace_id=lambda _: trace_id,
+        source=source,
+        offsets=np.array([offset]),
+    )
+
+
 def observations(series: DriftSeries, application: str, occurred_at: datetime, items: Losses, checkpoints: Sequence[str]) -> DriftObservations:
     """Return the event that tells a series of items. `occurred_at` is the newest item's time."""
     names, places = coded_checkpoints(items.checkpoints, checkpoints)
     offsets = np.zeros(0, np.int64) if items.offsets is None else items.offsets
-    parts = (items.source, f"{offsets[0]}-{offsets[-1]}") if items.source else tuple(map(str, items.marks.tolist()))
+    # One item is the same event wherever it was read; of a batch, a long list of marks would have to be hashed.
+    parts = (items.source, f"{offsets[0]}-{offsets[-1]}") if items.source and len(items.marks) > 1 else tuple(map(str, items.marks.tolist()))
     return DriftObservations(
         event_id=derive_id("observations", series.series_id, *parts),
         occurred_at=occurred_at,

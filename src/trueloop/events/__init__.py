@@ -6,7 +6,8 @@ from trueloop.events.appeal import Appeal
 from trueloop.events.base import Event, Record
 from trueloop.events.calibration_item import CalibrationItem, CalibrationReason
 from trueloop.events.conversation import Message, Role, prompt_hash
-from trueloop.events.dataset_version import DatasetKind, DatasetVersion, DimensionAgreement
+from trueloop.events.dataset_order import DatasetOrder, DatasetOrderKind, LeftOutPair
+from trueloop.events.dataset_version import DatasetKind, DatasetVersion, DimensionAgreement, FreezeCause, OffsetRange
 from trueloop.events.drift import DriftFamily, DriftingSeries, DriftSignal, DriftState
 from trueloop.events.drift_observations import DriftObservations, WorstItem
 from trueloop.events.drift_values import DriftValues
@@ -31,13 +32,13 @@ from trueloop.events.training_request import TrainingRequest, TriggerReason, job
 from trueloop.events.training_result import JobStatus, TrainingResult
 
 __all__ = [
-    "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent", "Critique",
-    "DatasetKind", "DatasetVersion", "Diagnostic", "DiagnosticKind", "DimensionAgreement", "DimensionOutcome", "DimensionReliability",
+    "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent", "Critique", "DatasetKind",
+    "DatasetOrder", "DatasetOrderKind", "DatasetVersion", "Diagnostic", "DiagnosticKind", "DimensionAgreement", "DimensionOutcome", "DimensionReliability",
     "DimensionVerdict", "DriftFamily", "DriftObservations", "DriftSignal", "DriftState", "DriftValues", "DriftingSeries", "Erasure", "EstimateMethod",
-    "Evaluation", "EvaluationWarning", "EvaluatorEvidence", "Event", "GateDecision", "GateReason", "GoldAnswer", "ItemTruth", "JobOrder",
-    "JobOrderKind", "JobStatus", "JudgeFallback", "Label", "Message", "NoEstimate", "PairSource", "PairedScores", "PolicyPublished", "Preference",
-    "PreferencePair", "QualityEstimate", "Rating", "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewQuota", "ReviewTask", "ReviewedTrace",
-    "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role", "RubricPublished", "SamplingReason", "Severity", "SpanMark", "Split",
-    "StandingVoice", "Trace", "TrainingRequest", "TrainingResult", "TriggerReason", "Undefined", "UnitCounts", "UnitTruth", "Verdict", "WorstItem",
-    "derive_id", "job_id_of", "permutation", "prompt_hash", "unit_interval",
+    "Evaluation", "EvaluationWarning", "EvaluatorEvidence", "Event", "FreezeCause", "GateDecision", "GateReason", "GoldAnswer", "ItemTruth", "JobOrder",
+    "JobOrderKind", "JobStatus", "JudgeFallback", "Label", "LeftOutPair", "Message", "NoEstimate", "OffsetRange", "PairSource", "PairedScores",
+    "PolicyPublished", "Preference", "PreferencePair", "QualityEstimate", "Rating", "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewQuota",
+    "ReviewTask", "ReviewedTrace", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role", "RubricPublished", "SamplingReason", "Severity",
+    "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult", "TriggerReason", "Undefined", "UnitCounts", "UnitTruth", "Verdict",
+    "WorstItem", "derive_id", "job_id_of", "permutation", "prompt_hash", "unit_interval",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from trueloop.events.base import Count, Event, Identifier, Number
+from trueloop.events.dataset_version import OffsetRange
 from trueloop.events.identity import derive_id
 
 
@@ -32,6 +33,9 @@ class TrainingRequest(Event):
     dataset_version: Annotated[int, Field(ge=1)] = Field(description="Version of the dataset, >= 1.")
     dataset_hash: Identifier = Field(description="Content hash of the dataset.")
     dataset_end_offset: Count = Field(description="Offset after the last record of the dataset in `preference-pairs`.")
+    dataset_excluded: list[OffsetRange] = Field(
+        default_factory=list, description="Offset ranges of `preference-pairs` that were rolled back: their records are no part of the dataset."
+    )
     config: str = Field(description="Trainer configuration, canonical JSON; the trainer checks it.")
     reason: TriggerReason = Field(description="NEW_PAIRS, DRIFT, CADENCE or MANUAL.")
     drift_signal_id: Identifier | None = Field(default=None, description="Event id of the alarm in `drift` that triggered; null for another reason.")

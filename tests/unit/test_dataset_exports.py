@@ -1,0 +1,177 @@
+"""What an export says, refuses and never holds; and that it appears whole or not at all."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pairs_logs import pair, version
+from trueloop.adapters.export_directory import write_export
+from trueloop.datasets.difference import compare_datasets
+from trueloop.datasets.export_files import MANIFEST, ExportOrder, export_files, withhold
+from trueloop.datasets.export_formats import FORMATS, make_lines
+from trueloop.datasets.pairs_dataset import PairsDataset, PairSelection, build_pairs_dataset
+from trueloop.datasets.rollback import rollback_order
+from trueloop.errors import ConfigurationError, ExportError, UnavailableError
+from trueloop.events import DatasetKind, PairSource, PreferencePair, Split
+
+SELECTION = PairSelection("billing-support", "billing", 2)
+
+
+def dataset(*pairs: PreferencePair, split: Split = Split.TRAIN) -> PairsDataset:
+    return build_pairs_dataset(pairs, PairSelection("billing-support", "billing", 2, split))
+
+
+def files(found: PairsDataset, name: str = "trl-preference", **changes: Any) -> dict[str, bytes]:
+    return export_files(found, ExportOrder(version(), name, **changes))
+
+
+def manifest(found: dict[str, bytes]) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(found[MANIFEST])
+    return content
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_empty_dataset_is_refused_in_every_format(name: str) -> None:
+    with pytest.raises(ExportError, match="holds no pair; expected at least one"):
+        make_lines(dataset(), name)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_pair_of_a_text_and_itself_is_left_out_or_refused(name: str) -> None:
+    same = pair(99, chosen="same", rejected="same")
+    with pytest.raises(ExportError, match="all 1 pairs compare a text with itself"):
+        make_lines(dataset(same), name)
+    many = [pair(number, source=PairSource.REWRITE) for number in range(12)]
+    assert make_lines(dataset(*many, same), name).left_out == {"equal_texts": 1}
+
+
+def test_good_completions_alone_teach_no_difference() -> None:
+    found = dataset(pair(1, rejected=" "), pair(2, rejected=""))
+    with pytest.raises(ExportError, match="2 good and 0 bad completions for trl-unpaired; expected some of each"):
+        make_lines(found, "trl-unpaired")
+
+
+def test_pairs_of_two_rubric_versions_are_never_one_export() -> None:
+    mixed = PairsDataset((pair(1), pair(2, rubric_version=3)), "hash")
+    with pytest.raises(ExportError, match="1 of billing version 2, 1 of billing version 3; expected one"):
+        make_lines(mixed, "trl-preference")
+
+
+def test_too_few_rows_say_what_was_left_out() -> None:
+    with pytest.raises(ExportError, match=r"2 rows for openai-preference; its consumer takes 10 or more: collect more labels \(1 blank_answer\)"):
+        make_lines(dataset(pair(1), pair(2), pair(3, rejected=" ")), "openai-preference")
+
+
+def test_an_unknown_format_names_the_known_ones() -> None:
+    with pytest.raises(ExportError, match="'csv'; known formats: trl-preference"):
+        files(dataset(pair(1)), "csv")
+
+
+@pytest.mark.parametrize(("name", "licence"), [("huggingface", None), ("trl-sft", "other")])
+def test_only_a_card_has_a_licence(name: str, licence: str | None) -> None:
+    with pytest.raises(ExportError, match="expected a licence for 'huggingface' alone"):
+        files(dataset(pair(1)), name, licence=licence)
+
+
+def test_the_manifest_says_what_the_files_are() -> None:
+    found = files(dataset(pair(1), pair(2, source=PairSource.REWRITE), pair(3, chosen="a", rejected="a")))
+    said = manifest(found)
+
+    assert (said["dataset"], said["version"], said["content_hash"]) == ("billing-support/pairs", 3, version().content_hash)
+    assert (said["rubric"], said["format"], said["split"], said["rows"], said["pairs"]) == ({"id": "billing", "version": 2}, "trl-preference", "train", 2, 3)
+    assert (said["sources"], said["slices"]) == ({"RATINGS": 2, "REWRITE": 1}, {"locale=de": 2, "locale=fr": 1})
+    assert said["left_out"] == {"equal_texts": 1}
+    (listed,) = said["files"]
+    assert listed == {"path": "train.jsonl", "bytes": len(found["train.jsonl"]), "sha256": hashlib.sha256(found["train.jsonl"]).hexdigest()}
+    assert list(found)[-1] == MANIFEST
+    assert files(dataset(pair(1), pair(2, source=PairSource.REWRITE), pair(3, chosen="a", rejected="a"))) == found
+
+
+def test_gold_and_texts_without_consent_stay_behind_whatever_the_split() -> None:
+    held_out = [pair(number, split=Split.CALIBRATION, trainable=number != 2) for number in range(4)]
+
+    kept, withheld = withhold(dataset(*held_out, split=Split.CALIBRATION), {"task-3"})
+
+    assert [each.task_id for each in kept.pairs] == ["task-0", "task-1"]
+    assert withheld == {"gold": 1, "no_consent": 1}
+    found = export_files(kept, ExportOrder(version(), "trl-preference", Split.CALIBRATION, None, withheld))
+    assert list(found) == ["calibration.jsonl", MANIFEST]
+    assert manifest(found)["withheld"] == withheld
+
+
+def test_a_training_export_holds_nothing_held_out() -> None:
+    assert [each.pair_id for each in dataset(pair(1), pair(2, split=Split.CALIBRATION)).pairs] == ["pair-001"]
+
+
+def test_a_card_is_no_place_for_markup_of_strangers() -> None:
+    hostile = "a|b\n---\n<script>"
+    found = files(dataset(pair(1, slices={"locale": hostile})), "huggingface", licence='x"\nlicense: mit')
+    page = found["README.md"].decode()
+
+    assert "| locale=a\\|b --- &lt;script> | 1 |" in page
+    assert page.count("\n---\n") == 1
+    assert page.startswith('---\nlicense: "x\\"\\nlicense: mit"\n')
+
+
+def test_an_export_is_written_whole(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    found = files(dataset(pair(1)))
+
+    write_export(target, found)
+
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == found
+    assert list(tmp_path.iterdir()) == [target]
+    assert target.stat().st_mode & 0o077 == 0
+
+
+def test_nothing_is_overwritten_unasked_and_nothing_but_an_export_ever(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    write_export(target, files(dataset(pair(1))))
+    newer = files(dataset(pair(2)))
+    with pytest.raises(ExportError, match="is not empty"):
+        write_export(target, newer)
+    write_export(target, newer, replace=True)
+    assert (target / "train.jsonl").read_bytes() == newer["train.jsonl"]
+
+    (target / "notes.txt").write_text("mine")
+    with pytest.raises(ExportError, match="holds something else than an export"):
+        write_export(target, newer, replace=True)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(target)
+    for name in ("file", "link"):
+        with pytest.raises(ExportError, match="is no directory"):
+            write_export(tmp_path / name, newer, replace=True)
+    assert (target / "notes.txt").read_text() == "mine"
+
+
+def test_a_disk_that_takes_nothing_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="cannot be written"):
+        write_export(tmp_path / "out", {"a.jsonl": b"1", "a.jsonl/b": b"2"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_difference_of_two_versions_is_told_by_pair() -> None:
+    before = dataset(pair(1), pair(2), pair(3))
+    after = dataset(pair(1), pair(2, event_id="revised", revises="event-002"), pair(4, source=PairSource.REWRITE))
+
+    found = compare_datasets(before, after)
+
+    assert (found.added.pair_ids, found.removed.pair_ids, found.revised.pair_ids) == (("pair-004",), ("pair-003",), ("pair-002",))
+    assert (found.added.sources, found.removed.slices) == ({"REWRITE": 1}, {"locale=de": 1})
+    same = compare_datasets(after, after)
+    assert (same.added, same.removed, same.revised) == (same.added,) * 3
+    assert same.added.pair_ids == ()
+
+
+def test_held_out_prompts_and_too_much_are_not_rolled_back() -> None:
+    from tests.processors.scenario import START
+
+    with pytest.raises(ConfigurationError, match="is no dataset of pairs"):
+        rollback_order([], version(kind=DatasetKind.CALIBRATION), reason="r", ordered_by="a", now=START)
+    records = [(offset, pair(offset)) for offset in range(10_002)]
+    with pytest.raises(ConfigurationError, match="10001 pairs have come since version 3; expected 10000 at most"):
+        rollback_order(records, version(end_offset=1, excluded=[]), reason="r", ordered_by="a", now=START)
