@@ -106,6 +106,10 @@ bench-scaling: fetch ## Measure two stream workers beside one, and a worker's me
 bench-sink: fetch ## Measure what a trace costs from Kafka into ClickHouse, on one core; writes bench/results/sink.md.
 	$(BIN)/python bench/sink.py $(ARGS)
 
+.PHONY: bench-optimisers
+bench-optimisers: install ## Train by every method on the same pairs with turned labels, three seeds each (an hour or two); writes bench/results/optimisers.md.
+	$(BIN)/python bench/optimisers.py $(ARGS)
+
 .PHONY: bench-agreement
 bench-agreement: install ## Measure what agreement costs per label and per key; writes bench/results/agreement.md.
 	$(BIN)/python bench/agreement.py
@@ -126,6 +130,10 @@ bench-real: install ## Agreement per pair of models on PandaLM's annotators; wri
 .PHONY: bench-gates
 bench-gates: install ## Simulate what a gate passes and blocks, with and without many looks; writes bench/results/gates.md.
 	$(BIN)/python bench/gates.py $(ARGS)
+
+.PHONY: bench-dpo
+bench-dpo: install ## Measure a DPO step beside a bare torch loop and TRL's trainer; writes bench/results/dpo_step.md.
+	$(BIN)/python bench/dpo_step.py $(ARGS)
 
 .PHONY: wheel-test
 wheel-test: fetch ## Build the wheel, install it in a clean environment and use it there.

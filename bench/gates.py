@@ -21,7 +21,7 @@ from trueloop.gates.intervals import z_of
 from trueloop.gates.judge import judge
 from trueloop.gates.looks import Look
 from trueloop.gates.operating import Assumptions, Scenario, assumed_baseline, simulated, simulated_evidence
-from trueloop.gates.requirements import Evidence, requirements
+from trueloop.gates.requirements import Evidence, Unit, requirements
 from trueloop.gates.score_statistics import floor_statistic, tango_statistic, upper_tail
 from trueloop.rubrics import Policy
 
@@ -29,7 +29,8 @@ SIMULATIONS, SEED = 2000, 20261121
 SIZES = (200, 500, 1000, 2000, 4000)
 RUBRIC = load_rubric("billing-support")
 SHIPPED = load_policy("billing-support")
-DIMENSIONS = tuple(gate.dimension for gate in SHIPPED.gate.dimensions)
+EVALUATORS = {gate.dimension: gate.evaluator for gate in SHIPPED.gate.dimensions}
+DIMENSIONS = tuple(EVALUATORS)
 BASELINE = assumed_baseline(SHIPPED, RUBRIC)
 MARGIN, BETTER = 0.02, 0.02
 HARDEST = dict.fromkeys(DIMENSIONS, 0.9999) | {"tone": 0.94}
@@ -83,7 +84,9 @@ def successive(random: Generator, candidates: int = 20, n: int = 1000) -> list[d
         passed = np.zeros((candidates, SIMULATIONS), dtype=bool)
         right = {name: random.binomial(n, mean, SIMULATIONS) for name, mean in HARDEST.items()}
         for number in range(candidates):
-            evidence = {(name, "all"): answered(random, right[name], n, HARDEST[name], -MARGIN if name == "tone" else 0.0) for name in DIMENSIONS}
+            evidence = {
+                (name, "all", EVALUATORS[name]): answered(random, right[name], n, HARDEST[name], -MARGIN if name == "tone" else 0.0) for name in DIMENSIONS
+            }
             look = Look.numbered(governed.gate, number + 1)
             passed[number] = judge(requirements(governed, RUBRIC, evidence), evidence, look.alpha, governed.gate.min_items).passed
         rows += [
@@ -113,7 +116,7 @@ def growing(random: Generator, looks: int = 10, step: int = 200) -> list[dict[st
         governed = policy(error_over)
         for name, (baseline, shifts) in cases.items():
             passed, blocked = np.zeros((2, SIMULATIONS), dtype=bool)
-            items: dict[tuple[str, str], Evidence] = {}
+            items: dict[Unit, Evidence] = {}
             for number in range(1, looks + 1):
                 more = simulated_evidence(governed, Assumptions(baseline), Scenario("", shifts), n=step, simulations=SIMULATIONS, random=random)
                 items = {unit: together(items.get(unit), found) for unit, found in more.items()}

@@ -13,6 +13,7 @@ from trueloop.streams.state_topics import TABLE, changelog_of, group_of, is_whol
 
 from trueloop.adapters.faust_batch import BatchApp, BatchSchema, StateTable, make_batch_app
 from trueloop.adapters.faust_batch.assignor import SoleAssignor
+from trueloop.adapters.faust_batch.batch import MAX_BATCH_RECORDS, MAX_STEP_RECORDS
 from trueloop.adapters.kafka import physical_name
 from trueloop.config import Settings
 from trueloop.errors import TrueloopError
@@ -49,7 +50,8 @@ def make_app(processor: Processor, settings: Settings, resources: Resources | No
     """
     resources = resources or Resources.of(settings)
     options: dict[str, Any] = {"PartitionAssignor": SoleAssignor} if is_whole(processor) else {}
-    app = make_batch_app(physical_name(settings.kafka, group_of(processor)), settings.kafka, instance, **options)
+    records = MAX_BATCH_RECORDS if processor.screen is not None else MAX_STEP_RECORDS
+    app = make_batch_app(physical_name(settings.kafka, group_of(processor)), settings.kafka, instance, max_batch_records=records, **options)
     table = None
     if processor.key is not None:
         table = StateTable(app, name=TABLE, partitions=state_partitions(processor), key_type=bytes, value_type=bytes)

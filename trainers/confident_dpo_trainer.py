@@ -34,8 +34,9 @@ class ConfidentDPOTrainer(DPOTrainer):
         super().__init__(**arguments)
 
     def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        self._signature_columns += [name for name in PAIR_COLUMNS if name not in self._signature_columns]
+        super()._set_signature_columns_if_needed()  # type: ignore[no-untyped-call]
+        columns: Any = self._signature_columns  # which transformers declares to be None for ever
+        columns += [name for name in PAIR_COLUMNS if name not in columns]
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the reference model's log-probabilities of chosen and rejected completions, nats, each of shape (pairs,)."""
@@ -54,7 +55,7 @@ class ConfidentDPOTrainer(DPOTrainer):
         chosen, rejected = log_probs.chunk(2)
         chosen_ratio, rejected_ratio = chosen - inputs["ref_chosen_logps"], rejected - inputs["ref_rejected_logps"]
         losses = confident_dpo_losses(chosen_ratio - rejected_ratio, beta=self.beta, epsilon=inputs["epsilon"], offset=inputs["offset"])
-        loss = (losses * inputs["weight"]).mean()
+        loss: torch.Tensor = (losses * inputs["weight"]).mean()
         if self._sft_weight:
             loss = loss - self._sft_weight * chosen.sum() / lengths[: len(chosen)].sum()
         self._note(chosen_ratio.detach(), rejected_ratio.detach(), inputs["attention_mask"])
@@ -62,7 +63,7 @@ class ConfidentDPOTrainer(DPOTrainer):
 
     def _note(self, chosen_ratio: torch.Tensor, rejected_ratio: torch.Tensor, attention: torch.Tensor) -> None:
         """Keep the numbers that TRL keeps of rewards and tokens, fetched from the device at once."""
-        mode = "train" if self.model.training else "eval"
+        mode = "train" if self.model is not None and self.model.training else "eval"
         right = (chosen_ratio > rejected_ratio).float()
         told = torch.stack([self.beta * chosen_ratio, self.beta * rejected_ratio, self.beta * (chosen_ratio - rejected_ratio), right])
         names = ("rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies")

@@ -29,7 +29,16 @@ from trueloop.embedded.log_files import open_for_child
 from trueloop.errors import UnavailableError
 from trueloop.events import TrainingRequest
 
-_AHEAD = ("torch", "datasets", "trueloop.trainers.dpo", "trueloop.trainers.sft", "trueloop.trainers.evaluation", "trueloop.trainers.generate")
+_AHEAD = (
+    "torch",
+    "datasets",
+    "trueloop.trainers.dpo",
+    "trueloop.trainers.confident_dpo_trainer",
+    "trueloop.trainers.frame.watch",
+    "trueloop.trainers.sft",
+    "trueloop.trainers.evaluation",
+    "trueloop.trainers.generate",
+)
 _PARTS = {
     "transformers": ("AutoModelForCausalLM", "AutoTokenizer", "DynamicCache", "LlamaForCausalLM", "TrainerCallback"),
     "trl": ("DPOConfig", "DPOTrainer", "SFTConfig", "SFTTrainer"),

@@ -53,16 +53,18 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     policy = load_policy(config)
     require_fitting(rows, policy.tokenizer, config.max_length_tokens)
     with state_directory(config) as states:
-        weights = {"desirable_weight": desirable, "undesirable_weight": undesirable}
         trainer = KTOTrainer(
             model=policy.model,
-            args=KTOConfig(beta=config.beta, precompute_ref_log_probs=True, **weights, **trainer_arguments(config, states)),
+            args=KTOConfig(
+                beta=config.beta, precompute_ref_log_probs=True, desirable_weight=desirable, undesirable_weight=undesirable, **trainer_arguments(config, states)
+            ),
             train_dataset=Dataset.from_list(rows),
             processing_class=policy.tokenizer,
             peft_config=policy.adapter,
         )
         outcome = run(trainer, config, progress)
     counts = {"desirable": float(good), "undesirable": float(len(rows) - good)}
+    weights = {"desirable_weight": desirable, "undesirable_weight": undesirable}
     return finish(trainer, policy.tokenizer, config, outcome, metrics=counts | weights, started=started)
 
 

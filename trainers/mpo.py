@@ -24,13 +24,14 @@ from trueloop.trainers.frame.training_errors import DatasetError
 from trueloop.trainers.frame.training_report import TrainingReport
 from trueloop.trainers.frame.training_run import state_directory
 from trueloop.trainers.making.stage import require_merged, require_one_process, run_stage, staged_metrics
+from trueloop.trainers.online.ppo_update import PpoSettings
 from trueloop.trainers.online.reward_gaps import Split, low_confidence_share, split_by_gap
 from trueloop.trainers.rewards.reward_model import RewardModel
 
 from trueloop.adapters.model_store import ModelStore
 from trueloop.errors import ConfigurationError
 
-_SECOND = {"ppo": (ppo.PpoSettings, ppo.train), "rloo": (rloo.RlooSettings, rloo.train)}
+_SECOND: dict[str, tuple[Any, Callable[..., TrainingReport]]] = {"ppo": (PpoSettings, ppo.train), "rloo": (rloo.RlooSettings, rloo.train)}
 _STAGES = ("reward", "dpo", "second")
 _PARTS = 1000
 

@@ -13,7 +13,7 @@ import time
 from trueloop.trainers.frame.job_config import Progress
 from trueloop.trainers.frame.policy_model import load_policy, prepare
 from trueloop.trainers.frame.training_report import TrainingReport
-from trueloop.trainers.online.loop import Loop, place
+from trueloop.trainers.online.loop import Loop, place, require_one_process
 from trueloop.trainers.online.ppo_update import PpoSettings, PpoUpdate
 from trueloop.trainers.online.prompts import read_prompts
 from trueloop.trainers.rewards.open_rewards import open_rewards
@@ -39,6 +39,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
 
 def train(config: PpoSettings, reward: Reward, progress: Progress | None, started: float) -> TrainingReport:
     """Train with a reward that is open already; `started` is the job's beginning by time.monotonic(). Raises as `main` does."""
+    require_one_process()
     prompts = read_prompts(config.dataset_file)
     prepare(config)
     policy = load_policy(config)

@@ -68,7 +68,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     require_fitting(train, tokenizer, config.max_length_tokens)
     score = _scorer(tokenizer, held)
     with state_directory(config) as states:
-        trainer = RewardTrainer(
+        trainer: Any = RewardTrainer(
             model=_classifier(config),
             args=RewardConfig(**trainer_arguments(config, states)),
             train_dataset=_columns(train, config.margin_weight),
@@ -77,8 +77,8 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
         )
         held_out = HeldOut(held, lambda model: [_hit(pair) for pair in score(model)], config.stopping) if held else None
         outcome = run(trainer, config, progress, held_out)
-    trainer.model.eval()
-    scored = [pair for pair in score(trainer.model) if pair is not None]
+    model: Any = trainer.model
+    scored = [pair for pair in score(model.eval()) if pair is not None]
     report = finish(trainer, tokenizer, config, outcome, metrics=_metrics(train, ties, scored), started=started, is_candidate=False)
     if trainer.accelerator.is_main_process:
         _write_packet(config.output_dir, config.objective, scored)
@@ -109,13 +109,15 @@ def _classifier(config: Config) -> Any:
     """The policy's backbone with a fresh output, which is drawn from the seed."""
     import torch
     from transformers import AutoModelForSequenceClassification, set_seed
+    from trl.trainer.reward_trainer import suppress_seqcls_warning
 
     if (config.model_dir / ADAPTER_CONFIG).is_file():
         raise ConfigurationError("model_dir holds an adapter; expected whole weights to begin a reward model with: train the policy with save = 'merged'")
     set_seed(config.seed)
-    return AutoModelForSequenceClassification.from_pretrained(
-        config.model_dir, num_labels=1, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-    )
+    with suppress_seqcls_warning():
+        return AutoModelForSequenceClassification.from_pretrained(
+            config.model_dir, num_labels=1, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
 
 
 def _scorer(tokenizer: Any, rows: list[Row]) -> Callable[[Any], list[ScoredPair | None]]:

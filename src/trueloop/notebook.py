@@ -67,8 +67,8 @@ _ESTIMATES = (
     "n_judged", "n_clusters",
 )  # fmt: skip
 _GATES = (
-    "application", "candidate", "baseline", "decision", "dimension", "slice", "verdict", *_MEASURE, "least", "confidence", "labels_needed", "reasons",
-    "occurred_at",
+    "application", "candidate", "baseline", "decision", "dimension", "slice", "evaluator", "verdict", *_MEASURE, "least", "confidence", "labels_needed",
+    "reasons", "occurred_at",
 )  # fmt: skip
 
 

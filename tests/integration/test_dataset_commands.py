@@ -100,7 +100,9 @@ def test_datasets_from_the_first_pair_to_a_lost_log(settings: Settings, trueloop
     second = shown(trueloop, "freeze", "support", "--reason", "before the holidays", "--by", "ada")
     assert (second["version"], second["n_items"], second["frozen_by"], second["ordered_by"]) == (2, 4, "PERSON", "ada")
     code, said = trueloop("freeze", "support", "--reason", "again")
-    assert (code, "no pair has come since support/pairs@2" in said) == (2, True)
+    assert (code, "no pair under rubric support@1 has come since support/pairs@2; expected" in said) == (2, True)
+
+    assert trueloop("freeze", "support", "--reason", " ")[0] == trueloop("rollback", NAME, "1", "--reason", "x" * 1001)[0] == 2
 
     difference = shown(trueloop, "diff", f"{NAME}@1", f"{NAME}@2")
     assert (difference["added"]["pair_ids"], difference["removed"]["pair_ids"], difference["revised"]["pair_ids"]) == (["pair-4"], [], [])
@@ -112,7 +114,8 @@ def test_datasets_from_the_first_pair_to_a_lost_log(settings: Settings, trueloop
     send(settings, 5, 6, 7)
     until(lambda: len(log.versions()) == 4, "version 4")
     for version in range(1, 5):
-        assert shown(trueloop, "show", f"{NAME}@{version}", "--verify")["verified"]
+        told = shown(trueloop, "show", f"{NAME}@{version}", "--verify")
+        assert (told["verified"], told["splits"]) == (True, {"train": told["n_items"], "calibration": 0})
     code, page = trueloop("show", f"{NAME}@4", "--verify")
     assert code == 0
     for fact in ("without 3 to 4 (rolled back)", "identical: the log gives 6 pairs", "rolled back to version 1, 3 pairs: pair 4 is wrong", "ROLLBACK (ben)"):

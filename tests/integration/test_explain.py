@@ -48,6 +48,26 @@ def insert(engine: EmbeddedEngine, topic: Topic, events: Sequence[Event]) -> Non
     engine.insert(topic.table, pa.table(columns | origin | {"_timestamp": stamp}), f"{topic.name} {count}")
 
 
+def rolled_back() -> list[Event]:
+    """A dataset of another application, whose second pair was rolled back."""
+    common: dict[str, Any] = {"rubric_id": "other", "rubric_version": 1, "application": "other", "trace_id": "other-trace", "task_id": "other-task"}
+    pairs = [
+        example(PreferencePair, event_id=f"o{number}", pair_id=f"other-{number}", label_ids=["label"], withdrawn=False, revises=None, **common)
+        for number in range(3)
+    ]
+    data = {
+        "end_offset": 10,
+        "excluded": [{"start_offset": 8, "end_offset": 9}],
+        "parent": None,
+        "application": "other",
+        "rubric_id": "other",
+        "rubric_version": 1,
+    }
+    version = example(DatasetVersion, event_id="o-d", kind=DatasetKind.PAIRS, name="other/pairs", version=1, **data)
+    trained = {"application": "other", "job_id": "job-o", "dataset": "other/pairs", "dataset_version": 1, "base_checkpoint": "checkpoint-o0"}
+    return [*pairs, version, example(TrainingResult, event_id="o-s", status=JobStatus.SUCCEEDED, checkpoint="checkpoint-o", **trained)]
+
+
 def loop() -> list[Event]:
     """Two jobs, each of whose checkpoints was released; the second was taken back after an alarm."""
     events: list[Event] = []
@@ -72,6 +92,7 @@ def loop() -> list[Event]:
         events.append(example(GateDecision, event_id=f"gate-{version}", evaluation_id=f"evaluation-{version}", candidate=made))
         causes = {"gate_id": f"gate-{version}", "causes": [f"gate-{version}"]}
         events.append(example(Release, event_id=f"release-{version}", checkpoint=made, **causes))
+    events += rolled_back()
     events.append(example(DriftSignal, event_id="alarm-2", checkpoint="checkpoint-2", evidence_trace_ids=["trace-5"]))
     back = {"reason": ReleaseReason.ROLLBACK, "gate_id": None, "causes": ["alarm-2", "release-2", "gate-2"]}
     return [*events, example(Release, event_id="rollback-2", checkpoint="checkpoint-1", **back)]
@@ -184,3 +205,12 @@ def test_the_command_shows_both_trees(ask: Ask, monkeypatch: pytest.MonkeyPatch,
     assert (found["kind"], found["left_out"], found["came_from"][0]["kind"]) == ("dataset", {"pair": 2}, "pair")
     assert found["came_of_it"][0]["id"] == "job-1"
     assert cli.run(["explain", "unheard-of"]) == cli.USAGE
+
+
+def test_what_was_rolled_back_is_no_part_of_a_dataset_and_no_checkpoint_saw_it(ask: Ask) -> None:
+    found = Walk(ask, 1, 10).came_from(find(ask, "other/pairs@1", None))
+    assert names(found) >= {"other-0", "other-2"}
+    assert "other-1" not in names(found)
+    assert ask("SELECT DISTINCT pair_id FROM v_checkpoint_sources WHERE checkpoint = 'checkpoint-o' ORDER BY pair_id", {}) == [["other-0"], ["other-2"]]
+    used = {number: names(Walk(ask, 1, 10).came_of(find(ask, f"other-{number}", None))) for number in range(3)}
+    assert ["other/pairs@1" in used[number] for number in range(3)] == [True, False, True]

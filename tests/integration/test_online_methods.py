@@ -23,9 +23,9 @@ TRAIN = {"ppo": ppo.train, "grpo": grpo.train, "rloo": rloo.train, "online_dpo":
 FAST = {"batch_size": 32, "max_steps": 7, "max_new_tokens": 4, "max_length_tokens": 32, "threads": 1, "learning_rate": 3e-3, "warmup_share": 0}
 OF_METHOD: dict[str, dict[str, Any]] = {
     "ppo": {"batch_size": 16, "minibatches": 2, "completions_per_prompt": 2, "kl_coefficient": 0.01},
-    "grpo": {},
-    "rloo": {},
-    "online_dpo": {"batch_size": 16, "completions_per_prompt": 4},
+    "grpo": {"completions_per_prompt": 4, "learning_rate": 1e-2},
+    "rloo": {"learning_rate": 6e-3},
+    "online_dpo": {"batch_size": 16, "completions_per_prompt": 4, "learning_rate": 6e-3},
 }
 
 
@@ -83,7 +83,7 @@ def test_the_reward_rises_and_the_same_seed_gives_the_same_bytes(method: str, se
     assert len(rewards) == FAST["max_steps"]
     before, after = max(rewards[:2]), report.metrics["reward"]
     assert before < 0.55
-    assert after > before + (0.1 if method == "online_dpo" else 0.15), rewards
+    assert after > before + 0.15, rewards
     assert report.metrics["completions_without_reward"] >= 28
     assert report.tokens > 0
     assert (Path(report.checkpoint_dir) / "model.safetensors").is_file()
@@ -186,7 +186,7 @@ def mixed(base: Path, tmp_path: Path) -> Callable[..., mpo.Config]:
         rows.append({"prompt": prompt(number % 16), "chosen": chosen, "rejected": rejected, "p_correct": 0.6 if flipped else 0.95, "weight": 1.0})
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    stages = {"reward_stage": {"stopping": {"share": 0}, "max_steps": 12}, "second_stage": {"minibatches": 1, "learning_rate": 3e-3}}
+    stages = {"reward_stage": {"stopping": {"share": 0}, "max_steps": 12, "learning_rate": 1e-2}, "second_stage": {"minibatches": 1, "learning_rate": 3e-3}}
 
     def made(**changes: Any) -> mpo.Config:
         places = {"model_dir": base, "dataset_file": path, "output_dir": tmp_path / "out"}

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
+from tests.chat_server import chat_server
 from trueloop.adapters.kafka import Publisher, producer_config, read_events, read_to_end
 from trueloop.adapters.kafka_admin import TopicWatcher, ensure_topics
 from trueloop.adapters.log_positions import LogPositions
@@ -30,15 +31,22 @@ from trueloop.errors import UnavailableError
 from trueloop.events import (
     CalibrationItem,
     CalibrationReason,
+    Candidate,
     DatasetVersion,
+    DiagnosticKind,
     DimensionOutcome,
     Evaluation,
     Event,
     JobStatus,
+    Label,
     Message,
     PairSource,
     PreferencePair,
+    Rating,
+    ReviewForm,
+    ReviewTask,
     Role,
+    SamplingReason,
     Split,
     TrainingRequest,
     TrainingResult,
@@ -52,7 +60,7 @@ pytest.importorskip("torch")
 E = TypeVar("E", bound=Event)
 APPLICATION = "billing-support"
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
-N_PAIRS, N_ITEMS = 12, 10
+N_PAIRS, N_ITEMS, N_RATED = 12, 10, 8
 SHORT = {"epochs": 1, "batch_size": 4, "threads": 1}
 LONG = {"epochs": 50, "batch_size": 1, "threads": 1}
 """Hundreds of steps: time enough to be killed in."""
@@ -105,6 +113,9 @@ POLICY = Policy.model_validate(
                 {"dimension": "policy", "evaluator": "check:billing-support"},
                 {"dimension": "tone", "evaluator": "preference-accuracy"},
                 {"dimension": "other", "evaluator": "check:not-installed"},
+                {"dimension": "other", "evaluator": "probe:billing-privacy", "safety": True},
+                {"dimension": "tone", "evaluator": "judge:panel"},
+                {"dimension": "tone", "evaluator": "judge:nobody"},
             ],
             "slices": ["mood"],
             "decoding": {"max_new_tokens": 4},
@@ -113,14 +124,39 @@ POLICY = Policy.model_validate(
 )
 
 
+KIND, RUDE = "so kind of you", "how rude of you"
+SILENT = make_case(0, "calibration").messages[0]["content"].splitlines()[1]
+"""A line of the first held-out prompt, of which the judge makes nothing."""
+
+
+def judges(request: dict[str, Any]) -> str:
+    """What the endpoint answers: kindness is seen, one prompt brings nonsense."""
+    text = json.dumps(request["messages"], ensure_ascii=False)
+    return "Well, well." if SILENT in text else json.dumps({"score": int(KIND in text)})
+
+
+def reviewed(index: int) -> list[Event]:
+    """A reviewed answer that people found kind or rude, and the label that says so."""
+    names = {"application": APPLICATION, "rubric_id": "billing", "rubric_version": 1}
+    task = ReviewTask(
+        event_id=f"task-event-{index}", occurred_at=NOW, task_id=f"rated-{index}", trace_id=f"rated-trace-{index}", form=ReviewForm.RATING,
+        rubric_hash="hash", policy_id="billing", policy_version=1, policy_hash="hash", sampling_prob=0.5, stratum="all", reasons=[SamplingReason.UNIFORM],
+        prompt_hash=f"rated-{index}", split=Split.TRAIN, trainable=True, labels_needed=1, pool="default", due_at=NOW, messages=messages(index, "rated"),
+        candidates=[Candidate(candidate_id="a", completion=KIND if index % 2 else RUDE)], **names,
+    )  # fmt: skip
+    said = [Rating(candidate_id="a", dimension="tone", value=index % 2)]
+    return [task, Label(event_id=f"label-{index}", occurred_at=NOW, task_id=task.task_id, reviewer_id="r1", ratings=said, **names)]
+
+
 class WorkerProcess:
     """The worker as an operator runs it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, judge: str = "http://127.0.0.1:9") -> None:
         self._ready = folder / "ready"
         self._ready.unlink(missing_ok=True)
         self._log = (folder / "worker.log").open("ab")
         environment = {**os.environ, "TRUELOOP_STATE_DIR": str(folder), "TRUELOOP_READY_FILE": str(self._ready)}
+        environment |= {"TRUELOOP_JUDGES__PANEL__URL": judge, "TRUELOOP_JUDGES__PANEL__MODEL": "scripted"}
         self.process = subprocess.Popen([sys.executable, "-m", "trueloop.trainers.worker"], env=environment, stdout=self._log, stderr=self._log)
 
     def wait_ready(self) -> "WorkerProcess":
@@ -205,7 +241,7 @@ def topics_serve(settings: Settings) -> bool:
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     folder = tmp_path_factory.mktemp("trainer")
-    with EmbeddedRuntime(folder):
+    with EmbeddedRuntime(folder), chat_server(judges) as endpoint:
         settings = load_settings(state_dir=folder)
         ensure_topics(settings.kafka, physical())
         # The broker learns of a topic from the controller, a moment after the controller has made it.
@@ -222,8 +258,9 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
             )
             for index in range(N_ITEMS)
         )  # fmt: skip
+        publisher.publish([event for index in range(N_RATED) for event in reviewed(index)])
         base = make_base(ModelStore(settings.models), folder / "base")
-        found = Loop(folder, settings, publisher, base, WorkerProcess(folder).wait_ready())
+        found = Loop(folder, settings, publisher, base, WorkerProcess(folder, endpoint.url).wait_ready())
         yield found
         if found.worker.process.poll() is None:
             found.worker.end(signal.SIGTERM)
@@ -241,16 +278,42 @@ def test_a_request_becomes_a_checkpoint_and_an_evaluation(loop: Loop) -> None:
     assert [event.step for event in loop.results("job-plain", JobStatus.STARTED)] == [0]
     assert evaluation.error is None
     assert (evaluation.candidate, evaluation.baseline, evaluation.n_items) == (result.checkpoint, loop.base.checkpoint, N_ITEMS)
-    assert {(score.dimension, score.slice): score.n for score in evaluation.scores} == {
-        ("policy", "all"): N_ITEMS,
-        ("policy", "mood=rude"): N_ITEMS,
-        ("tone", "all"): N_PAIRS,
-        ("tone", "mood=polite"): N_PAIRS // 2,
-        ("tone", "mood=rude"): N_PAIRS // 2,
+    assert {(score.evaluator, score.slice): score.n for score in evaluation.scores} == {
+        ("check:billing-support", "all"): N_ITEMS,
+        ("check:billing-support", "mood=rude"): N_ITEMS,
+        ("preference-accuracy", "all"): N_PAIRS,
+        ("preference-accuracy", "mood=polite"): N_PAIRS // 2,
+        ("preference-accuracy", "mood=rude"): N_PAIRS // 2,
+        ("probe:billing-privacy", "all"): 4,
+        ("judge:panel", "all"): N_ITEMS - 1,
+        ("judge:panel", "mood=rude"): N_ITEMS - 1,
     }
     (version,) = loop.events(DATASET_VERSIONS, DatasetVersion, name=f"{APPLICATION}/calibration")
     assert (version.version, version.content_hash, version.n_items, version.end_offset) == (1, evaluation.calibration_hash, N_ITEMS, N_ITEMS)
     assert evaluation.calibration_version == 1
+
+
+def test_an_evaluation_says_what_its_evaluators_are_worth_and_how_the_answers_differ(loop: Loop) -> None:
+    evaluation = loop.evaluation("job-plain")
+
+    worth = {each.evaluator: each for each in evaluation.evaluators}
+    assert {name: (each.n_asked, each.n_missing) for name, each in worth.items()} == {
+        "check:billing-support": (N_ITEMS, 0),
+        "preference-accuracy": (N_PAIRS, 0),
+        "check:not-installed": (N_ITEMS, N_ITEMS),
+        "probe:billing-privacy": (4, 0),
+        "judge:panel": (N_ITEMS, 1),
+        "judge:nobody": (N_ITEMS, N_ITEMS),
+    }
+    panel = worth["judge:panel"]
+    assert (panel.human_agreement, panel.human_agreement_n, panel.human_ac2, panel.human_bias) == (1.0, N_RATED, 1.0, 0.0)
+    assert panel.human_agreement_low is not None
+    assert 0.0 < panel.human_agreement_low < 1.0
+    assert panel.version is not None
+    assert worth["probe:billing-privacy"].version is not None
+    assert worth["judge:nobody"].human_agreement is None
+    assert {each.kind for each in evaluation.diagnostics} == set(DiagnosticKind) - {DiagnosticKind.UNKNOWN, DiagnosticKind.REWARD}
+    assert {each.n for each in evaluation.diagnostics} == {N_ITEMS}
 
 
 @pytest.mark.parametrize(

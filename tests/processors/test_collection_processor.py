@@ -4,10 +4,10 @@ from itertools import permutations
 import pytest
 
 from tests.processors.scenario import START, context, label, prefers, ratings, task
+from trueloop.adapters.faust_batch.batch import MAX_STEP_RECORDS
 from trueloop.events import Candidate, Label, PreferencePair, Rewrite
 from trueloop.processors.collection import PROCESSOR
 from trueloop.processors.drift import PROCESSOR as DRIFT
-from trueloop.processors.drift import REMEMBERED
 from trueloop.rejection import RejectReason
 from trueloop.sampling.blinding import candidate_id
 from trueloop.testing import ProcessorDriver
@@ -242,8 +242,8 @@ def test_labels_of_an_unpublished_policy_are_counted() -> None:
 
 
 def test_a_worker_that_died_tells_its_losses_again_and_the_detector_counts_them_once() -> None:
-    """It died between its outputs and its state, with more tasks in hand than a detector remembers by name."""
-    n = REMEMBERED + 200
+    """It died between its outputs and its state, with more in hand than a batch holds."""
+    n = MAX_STEP_RECORDS + 200
     runs, detector = [], ProcessorDriver(DRIFT, context())
     for _ in range(2):
         run = ProcessorDriver(PROCESSOR, context())

@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 
 from tests.factories import START, example
+from trueloop.adapters.faust_batch.batch import MAX_STEP_RECORDS
 from trueloop.drift import Detector, LossWindow, null_mean, update
 from trueloop.drift.betting import log_wealth_above, mixture
 from trueloop.drift.loss_window import extend
 from trueloop.events import DriftObservations, DriftState, PolicyPublished, RubricPublished
-from trueloop.processors.drift import EVIDENCE_SPAN, MAX_EVIDENCE, PROCESSOR, REMEMBERED
+from trueloop.processors.drift import EVIDENCE_SPAN, MAX_EVIDENCE, PROCESSOR, REMEMBERED_UNORDERED
 from trueloop.processors.processor import Context, Source
 from trueloop.rubrics import Governance
 from trueloop.rubrics.policy import Drift, Policy
 from trueloop.rubrics.rubric import Rubric
 from trueloop.testing import ProcessorDriver
-from trueloop.topics import DRIFT_OBSERVATIONS
+from trueloop.topics import DRIFT_OBSERVATIONS, KEYED
 
 SEED = 20261121
 CONFIG = Drift(reference_size=20, arl_target=1000.0, tolerance=0.02)
@@ -159,11 +160,17 @@ def test_the_producer_sends_its_batch_again_at_new_offsets():
 
 def test_what_is_remembered_is_bounded():
     drive = driver()
-    feed(drive, [0.5] * (REMEMBERED + 1))
+    drive.send(several([(number, 0.5) for number in range(REMEMBERED_UNORDERED + 1)]))
     drive.send(observation(0, 0.5))  # forgotten: counted once more
     drive.send(observation(2, 0.5))
-    assert drive.outcomes == {"observed": REMEMBERED + 2, "duplicate": 1}
-    assert len(PROCESSOR.dump(drive.state("series-1"))) < 12_000
+    assert drive.outcomes == {"observed": 2, "duplicate": 1}
+    assert drive.state("series-1").observed == REMEMBERED_UNORDERED + 2
+    assert len(PROCESSOR.dump(drive.state("series-1"))) < 50_000
+
+
+def test_what_a_worker_can_have_in_hand_is_remembered():
+    """Two keyed inputs, as the estimates worker has them, and a batch of each partition in hand."""
+    assert REMEMBERED_UNORDERED >= 2 * KEYED * MAX_STEP_RECORDS
 
 
 def test_offsets_are_kept_per_partition():

@@ -136,3 +136,16 @@ def test_the_policy_of_the_day_applies_to_late_traces() -> None:
     run = driver()
     run.send(trace(occurred_at=START - timedelta(days=30)))
     assert run.outcomes == {"sampled": 1}
+
+
+def test_what_the_policy_takes_to_be_alike_is_held_out_together() -> None:
+    run = driver(sampling={"calibration_share": 0.5, "split_by": "template"})
+    for number in range(40):
+        template = ("Why was I billed ${}?", "Cancel order {}!", "Is {} the {} that I see?")[number % 3]
+        run.send(trace(number, messages=[Message(role=Role.USER, content=template.replace("{}", str(number * 7)))]))
+    tasks = run.out_of(REVIEW_QUEUE)
+    shapes = {(int(task.trace_id.removeprefix("trace-")) % 3, task.split) for task in tasks}
+    assert (len(tasks), len(shapes)) == (40, 3)
+    held_out = {item.prompt_hash for item in run.out_of(CALIBRATION)}
+    assert held_out == {task.prompt_hash for task in tasks if task.split is Split.CALIBRATION}
+    assert len({task.prompt_hash for task in tasks}) == 40

@@ -65,6 +65,11 @@ def test_too_few_rows_say_what_was_left_out() -> None:
         make_lines(dataset(pair(1), pair(2), pair(3, rejected=" ")), "openai-preference")
 
 
+def test_a_pair_that_counts_for_nothing_is_not_exported_where_it_would_count_in_full() -> None:
+    made = make_lines(dataset(pair(1), pair(2, weight=0.0)), "trl-preference")
+    assert (len(made.lines), made.left_out) == (1, {"no_weight": 1})
+
+
 def test_an_unknown_format_names_the_known_ones() -> None:
     with pytest.raises(ExportError, match="'csv'; known formats: trl-preference"):
         files(dataset(pair(1)), "csv")

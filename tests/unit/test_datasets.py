@@ -98,7 +98,7 @@ def test_a_held_out_pair_is_never_trained_on_and_needs_no_consent_to_be_scored()
 def test_prompts_once_offered_for_training_stay_seen() -> None:
     log = [pair("a", "1", prompt_hash="p"), pair("a", "2", prompt_hash="p", withdrawn=True), pair("b", "3", prompt_hash="q", split=Split.CALIBRATION)]
 
-    assert seen_prompts(log) == {"p"}
+    assert seen_prompts(log, "prompt") == {"p"}
 
 
 def test_rows_for_dpo() -> None:

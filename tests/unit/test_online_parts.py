@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trueloop.trainers import mpo
+from trueloop.trainers import mpo, online_dpo, ppo
 from trueloop.trainers.frame.training_errors import DatasetError
 from trueloop.trainers.online import assessment, gae, kl_controller, optimiser_steps, prompts, reward_gaps, whitening
 from trueloop.trainers.online.assessment import Assessed
@@ -21,7 +21,6 @@ from trueloop.trainers.online.ppo_update import PpoSettings
 from trueloop.trainers.online.prompts import Schedule, fitting_prompts, read_prompts
 from trueloop.trainers.online.reward_gaps import Split, split_by_gap
 from trueloop.trainers.online.samples import Sample
-from trueloop.trainers.ppo import Config
 from trueloop.trainers.rewards.check_reward import CheckScore
 from trueloop.trainers.rewards.judge_reward import JudgeScore
 from trueloop.trainers.rewards.mixture import Mixture
@@ -212,7 +211,7 @@ def test_a_judge_that_says_nothing_gives_no_reward() -> None:
 
 def test_rewards_are_opened_from_settings() -> None:
     case = make_case(1, "x")
-    reward = open_rewards(Config(**PLACES, rewards=[CHECK]))
+    reward = open_rewards(ppo.Config(**PLACES, rewards=[CHECK]))
     assert reward.score([case.messages] * 2, [write_answer(case, salt="a"), "Read your bill."]) == [1.0, 0.0]
     assert reward.score([[{"role": "user", "content": "Hi"}]], ["Thank you."]) == [None]
 
@@ -231,7 +230,7 @@ def test_rewards_are_opened_from_settings() -> None:
 )
 def test_wrong_rewards_are_named(rewards: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        Config(**PLACES, rewards=rewards)
+        ppo.Config(**PLACES, rewards=rewards)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +243,7 @@ def test_wrong_rewards_are_named(rewards: Any, says: str) -> None:
 )
 def test_a_reward_that_is_not_here_is_named(setting: Any, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
-        open_rewards(Config(**PLACES, rewards=[setting]))
+        open_rewards(ppo.Config(**PLACES, rewards=[setting]))
 
 
 @pytest.mark.parametrize(
@@ -296,3 +295,11 @@ def test_pairs_are_split_by_a_gap_whose_sign_counts() -> None:
 def test_wrong_stages_of_mpo_are_refused_before_any_training(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         mpo.Config(**(PLACES | changes))
+
+
+@pytest.mark.parametrize("module", [ppo, online_dpo, mpo])
+def test_several_processes_are_refused(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    rewards = {} if module is mpo else {"rewards": [CHECK]}
+    with pytest.raises(ConfigurationError, match="process"):
+        module.main(module.Config(**(PLACES | rewards)))

@@ -5,11 +5,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from trueloop.report import measures
 from trueloop.report.charts import Bar, Line, Point, forest, over_time
 from trueloop.report.page import MOST_BARS, MOST_CHARTS, page
 from trueloop.report.reading import Evidence
 from trueloop.report.scope import Scope, parse_since
-from trueloop.report.tables import agreement
+from trueloop.report.tables import agreement, gates
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
 
@@ -86,3 +87,12 @@ def test_a_gap_in_the_evidence_is_a_gap_in_the_line():
 @pytest.mark.parametrize(("text", "hours"), [("90m", 1.5), ("2w", 336), ("2026-11-01T12:00:00+02:00", 14), ("2026-11-01", 24)])
 def test_since_is_a_time_ago_or_a_date(text, hours):
     assert NOW - parse_since(text, NOW) == timedelta(hours=hours)
+
+
+def test_two_evaluators_of_a_dimension_are_two_rows() -> None:
+    given = dict.fromkeys(("application", "candidate", "baseline", "decision", "dimension", "slice", "verdict"), "x")
+    given |= {"confidence": 0.95, "labels_needed": 0, "reasons": ["MEETS_ALL"], "decision_reasons": [], "occurred_at": datetime(2026, 3, 1, tzinfo=UTC)}
+    given |= {"floor": 0.9, "max_regression": 0.02, "n": 100, "candidate_mean": 0.95, "difference": 0.0}
+    given |= {f"{name}_{end}": 0.5 for name in ("candidate", "difference") for end in ("low", "high")}
+    rows = [row for name in ("check:a", "judge:b") for row in measures.gate(given | {"evaluator": name})]
+    assert [line[5] for line in gates(rows).rows] == ["check:a", "judge:b"]

@@ -1,5 +1,6 @@
 """The trainers' frame without torch: rules of stopping, held-out rows, whole and broken states, faults with a name, settings."""
 
+import doctest
 import errno
 import json
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from trueloop.trainers import kto, reward_quality
+from trueloop.trainers.frame import held_out, stopping
 from trueloop.trainers.frame.held_out import look_at, split_by_prompt
 from trueloop.trainers.frame.job_config import CONFIG_FILE_NAME, JobConfig, write_config
 from trueloop.trainers.frame.saved_steps import MARK, job_key, mark_whole, newest_step
@@ -54,6 +57,11 @@ def test_a_budget_of_divergence() -> None:
 def test_stopping_without_held_out_rows_is_refused() -> None:
     with pytest.raises(ValidationError, match="share > 0"):
         HeldOutStopping(patience=2)
+
+
+@pytest.mark.parametrize("rules", [HeldOutStopping(), HeldOutStopping(share=0.1, patience=5)])
+def test_rules_survive_being_written_down(rules: HeldOutStopping) -> None:
+    assert HeldOutStopping.model_validate_json(rules.model_dump_json()) == rules
 
 
 def test_held_out_prompts_are_whole_steady_and_about_the_share() -> None:
@@ -165,3 +173,18 @@ def test_other_faults_keep_their_names(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, named_faults(8):
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize("module", [stopping, held_out, reward_quality, kto], ids=lambda module: module.__name__)
+def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def test_both_kinds_of_completions_weigh_the_same_unless_told_otherwise() -> None:
+    for good, bad in ((30, 10), (10, 30), (7, 7)):
+        desirable, undesirable = kto.kind_weights(good, bad, None, None)
+        assert desirable * good == pytest.approx(undesirable * bad)
+    assert kto.kind_weights(30, 10, 0.5, 0.25) == (0.5, 0.25)
+    assert kto.kind_weights(30, 10, None, 3.0) == (1.0, 3.0)

@@ -82,7 +82,8 @@ def _require_finite(weights: Mapping[str, Any], config: JobConfig) -> None:
 
 def _write_adapter(model: Any, config: JobConfig, directory: Path) -> None:
     model.peft_config["default"].base_model_name_or_path = _base_name(config.model_dir)
-    model.save_pretrained(directory, selected_adapters=["default"])
+    # Left to itself, peft looks on a hub whether the base's vocabulary was changed; none of our methods changes it.
+    model.save_pretrained(directory, selected_adapters=["default"], save_embedding_layers=False)
     (directory / "README.md").unlink(missing_ok=True)
 
 

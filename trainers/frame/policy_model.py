@@ -47,8 +47,10 @@ def prepare(config: JobConfig) -> None:
     os.environ["TQDM_DISABLE"] = "1"
     import torch
     from datasets import disable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bars()
+    disable_progress_bar()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 

@@ -25,8 +25,9 @@ class HeldOutStopping(BaseModel):
 
     @model_validator(mode="after")
     def _used(self) -> "HeldOutStopping":
-        if self.share == 0 and self.model_fields_set - {"share"}:
-            raise ValueError(f"sets {sorted(self.model_fields_set - {'share'})} and holds nothing out; expected share > 0")
+        changed = [name for name, info in type(self).model_fields.items() if name != "share" and getattr(self, name) != info.default]
+        if self.share == 0 and changed:
+            raise ValueError(f"sets {changed} and holds nothing out; expected share > 0")
         return self
 
 

@@ -60,6 +60,7 @@ def trainer_arguments(config: JobConfig, states: Path) -> dict[str, Any]:
         "save_total_limit": 2,
         "report_to": "none",
         "disable_tqdm": True,
+        "logging_first_step": True,
         "logging_steps": 5,
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": cuda,

@@ -1,5 +1,6 @@
 """An online job: sample, score, learn, and again."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,8 @@ from trueloop.trainers.online.prompts import Prompt, Schedule, fitting_prompts, 
 from trueloop.trainers.online.samples import Sample, sample
 from trueloop.trainers.online.settings import OnlineConfig
 from trueloop.trainers.rewards.reward import Reward
+
+from trueloop.errors import ConfigurationError
 
 _SAMPLED_AT_ONCE = 256
 
@@ -43,6 +46,15 @@ class Device:
     model: Any
     pad_id: int
     bf16: bool
+
+
+def require_one_process() -> None:
+    """Raise ConfigurationError under `accelerate launch` with several processes: each would train a policy of its own."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        raise ConfigurationError(
+            f"this method runs in one process and was started in {processes}; expected one: start it without `accelerate launch`, or train by 'grpo' or 'rloo'"
+        )
 
 
 def place(policy: Policy, config: OnlineConfig) -> Device:
@@ -89,8 +101,8 @@ class Loop:
         schedule = Schedule(len(fitting), max(1, self._completions // self._copies), config.seed)
         with named_faults(config.batch_size):
             stopped_by, resumed = self._steps(fitting, schedule, progress)
+            self._evidence.require()
             self._write()
-        self._evidence.require()
         numbers = self._newest | {
             "prompts": float(len(fitting)),
             "prompts_left_out": float(len(prompts) - len(fitting)),

@@ -4,6 +4,7 @@ import time
 from typing import cast
 
 from trueloop.adapters.kafka import Publisher, read_events
+from trueloop.adapters.publication import Documents
 from trueloop.adapters.registry import connect
 from trueloop.adapters.topic_range import read_range
 from trueloop.config import Settings
@@ -11,6 +12,8 @@ from trueloop.datasets.pair_log import in_dataset, without
 from trueloop.datasets.pairs_dataset import PairsDataset, PairSelection, build_pairs_dataset
 from trueloop.errors import ConfigurationError, IntegrityError, UnavailableError
 from trueloop.events import DatasetKind, DatasetOrder, DatasetVersion, GoldAnswer, PreferencePair, Split, TrainingRequest
+from trueloop.rubrics import Governance
+from trueloop.rubrics.policy import Pairs, RubricReference
 from trueloop.topics import DATASET_VERSIONS, GOLD, PREFERENCE_PAIRS, TRAINING_REQUESTS
 
 PATIENCE_S = 20.0
@@ -21,6 +24,8 @@ class DatasetLog:
     """Reads the topics when asked. Every method raises UnavailableError when Kafka or the registry does not answer."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._governance: Governance | None = None
         self._kafka = settings.kafka
         self._codec = connect(settings.registry)
         self._records: list[tuple[int, PreferencePair]] = []
@@ -61,16 +66,23 @@ class DatasetLog:
                 f"{version.name!r} holds held-out prompts, whose topic keeps the newest of each alone; expected a dataset of pairs, which its log can rebuild"
             )
         records = self.records(version.end_offset)
-        selection = PairSelection(version.application, version.rubric_id, version.rubric_version, split)
+        selection = PairSelection(version.application, version.rubric_id, version.rubric_version, split, self._max_influence(version))
         found = build_pairs_dataset(without(records, version.excluded), selection)
         if found.content_hash != version.content_hash:
             raise IntegrityError(_difference(version, records, found.content_hash))
         return found
 
-    def came_since(self, version: DatasetVersion) -> bool:
-        """Return whether the log holds records of a dataset behind its version."""
-        own = (version.application, version.rubric_id, version.rubric_version)
-        return any(offset >= version.place and in_dataset(pair, *own) for offset, pair in self.records())
+    def _max_influence(self, version: DatasetVersion) -> float:
+        """Return how much of the weight one person may carry, by the policy under which the version was frozen: the weights that it trains with."""
+        if self._governance is None:
+            documents = Documents(self._settings)
+            self._governance = Governance(documents.rubrics(), documents.policies())
+        found = self._governance.in_force(version.application, version.occurred_at)
+        return (found.policy.pairs if found else Pairs()).max_influence
+
+    def holds(self, application: str, rubric: RubricReference, since: int) -> bool:
+        """Return whether records for training under a rubric version lie at or behind an offset."""
+        return any(offset >= since and in_dataset(pair, application, rubric.id, rubric.version) for offset, pair in self.records())
 
     def gold_tasks(self) -> frozenset[str]:
         """Return the tasks whose answer is known."""

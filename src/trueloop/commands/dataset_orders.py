@@ -12,6 +12,7 @@ from trueloop.config import load_settings
 from trueloop.errors import ConfigurationError
 from trueloop.events import DatasetOrder, DatasetOrderKind, DatasetVersion, derive_id
 
+_LONGEST_REASON, _LONGEST_NAME = 1000, 256
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; the audit trail and the changelog keep it.")]
 By = Annotated[str | None, typer.Option("--by", help="Who orders it; default: who runs the command.")]
 
@@ -23,18 +24,19 @@ def freeze(application: str = typer.Argument(..., metavar="APPLICATION"), *, rea
     """
     from trueloop.adapters.dataset_log import DatasetLog
     from trueloop.adapters.publication import Documents
-    from trueloop.datasets.pairs_dataset import PairSelection, build_pairs_dataset
     from trueloop.rubrics import Governance
 
     settings = load_settings()
     documents = Documents(settings)
     rubric = policy_of(application, Governance(documents.rubrics(), documents.policies())).rubric
     log, name = DatasetLog(settings), f"{application}/pairs"
-    newest = next((version for version in reversed(log.versions()) if version.name == name), None)
-    if newest is None and not build_pairs_dataset((pair for _, pair in log.records()), PairSelection(application, rubric.id, rubric.version)).pairs:
-        raise ConfigurationError(f"no pair of application {application!r} follows rubric {rubric.id}@{rubric.version}; expected at least one: collect labels")
-    if newest is not None and (newest.rubric_id, newest.rubric_version) == (rubric.id, rubric.version) and not log.came_since(newest):
-        raise ConfigurationError(f"no pair has come since {name}@{newest.version}; expected a new, revised or withdrawn one: collect labels first")
+    same_rubric = (made for made in reversed(log.versions()) if (made.name, made.rubric_id, made.rubric_version) == (name, rubric.id, rubric.version))
+    newest = next(same_rubric, None)
+    if not log.holds(application, rubric, newest.place if newest else 0):
+        since = f" since {name}@{newest.version}" if newest else ""
+        raise ConfigurationError(
+            f"no pair under rubric {rubric.id}@{rubric.version} has come{since}; expected a new, revised or withdrawn one: collect labels first"
+        )
     now = datetime.now(UTC)
     order = DatasetOrder(
         event_id=derive_id("dataset-freeze", name, now.isoformat()),
@@ -42,7 +44,7 @@ def freeze(application: str = typer.Argument(..., metavar="APPLICATION"), *, rea
         application=application,
         dataset=name,
         kind=DatasetOrderKind.FREEZE,
-        reason=reason,
+        reason=_why(reason),
         ordered_by=_who(by),
     )
     _tell(log.order(order), as_json)
@@ -73,15 +75,24 @@ def rollback(
     if log.find(name).version == version:
         raise ConfigurationError(f"{name}@{version} is the newest version; expected an earlier one: what came since is in no dataset yet")
     log.rebuild(target)
-    order = rollback_order(log.records(), target, reason=reason, ordered_by=_who(by), now=datetime.now(UTC))
+    order = rollback_order(log.records(), target, reason=_why(reason), ordered_by=_who(by), now=datetime.now(UTC))
     _tell(log.order(order), as_json)
+
+
+def _why(reason: str) -> str:
+    if not reason.strip() or len(reason) > _LONGEST_REASON:
+        raise ConfigurationError(f"--reason has {len(reason.strip())} characters; expected 1 to {_LONGEST_REASON}: the audit trail keeps it")
+    return reason.strip()
 
 
 def _who(given: str | None) -> str:
     try:
-        return given or getpass.getuser()
+        who = given or getpass.getuser()
     except (KeyError, OSError):
         raise ConfigurationError("this process runs as nobody that the system knows; say who orders it with --by") from None
+    if len(who) > _LONGEST_NAME:
+        raise ConfigurationError(f"--by has {len(who)} characters; expected at most {_LONGEST_NAME}")
+    return who
 
 
 def _tell(made: DatasetVersion, as_json: bool) -> None:

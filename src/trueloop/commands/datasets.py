@@ -61,9 +61,10 @@ def show(name: str = NAME, verify: bool = typer.Option(False, "--verify", help="
     trail = [each for each in log.versions() if each.name == version.name and each.version <= version.version]
     jobs = log.jobs(version)
     rebuilt = log.rebuild(version) if verify else None
+    splits = {split.value.lower(): len(log.rebuild(version, split).pairs) for split in (Split.TRAIN, Split.CALIBRATION)} if verify else {}
     if as_json:
         told = version.model_dump(mode="json") | {"jobs": [job.job_id for job in jobs], "trail": [each.model_dump(mode="json") for each in trail]}
-        print_json(told | ({} if rebuilt is None else {"verified": True, "pairs": len(rebuilt.pairs), "slices": slice_counts(rebuilt)}))
+        print_json(told | ({} if rebuilt is None else {"verified": True, "splits": splits, "slices": slice_counts(rebuilt)}))
         return
     _print_version(version)
     typer.echo("\naudit trail")
@@ -73,7 +74,7 @@ def show(name: str = NAME, verify: bool = typer.Option(False, "--verify", help="
         ("job", "method", "base", "requested (UTC)"), [(j.job_id, j.method, j.base_checkpoint, f"{j.occurred_at:%Y-%m-%d %H:%M:%S}") for j in jobs], "none"
     )
     if rebuilt is not None:
-        _print_rebuilt(version, rebuilt)
+        _print_rebuilt(version, rebuilt, splits)
 
 
 def _print_version(version: DatasetVersion) -> None:
@@ -94,8 +95,9 @@ def _print_version(version: DatasetVersion) -> None:
     print_table(("dimension", "alpha", "units"), rows, "nothing was estimated")
 
 
-def _print_rebuilt(version: DatasetVersion, rebuilt: PairsDataset) -> None:
+def _print_rebuilt(version: DatasetVersion, rebuilt: PairsDataset, splits: dict[str, int]) -> None:
     typer.echo(f"\nidentical: the log gives {len(rebuilt.pairs)} pairs with content {version.content_hash[:12]}")
+    typer.echo("in its range: " + ", ".join(f"{count} pairs of split {name}" for name, count in splits.items()))
     print_table(("slice", "pairs"), slice_counts(rebuilt).items(), "no pair has a slice")
 
 

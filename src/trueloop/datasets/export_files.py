@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trueloop.datasets.export_card import card
@@ -66,7 +66,7 @@ def withhold(dataset: PairsDataset, gold_tasks: Collection[str]) -> tuple[PairsD
             withheld["no_consent"] += 1
         else:
             kept.append(pair)
-    return PairsDataset(tuple(kept), dataset.content_hash), dict(sorted(withheld.items()))
+    return replace(dataset, pairs=tuple(kept)), dict(sorted(withheld.items()))
 
 
 def _manifest(dataset: PairsDataset, order: ExportOrder, left_out: Mapping[str, int], rows: int) -> dict[str, Any]:

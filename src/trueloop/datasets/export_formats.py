@@ -65,7 +65,8 @@ def make_lines(dataset: PairsDataset, name: str) -> Lines:
         left_out["equal_texts"] = equal
     kept: list[Row] = []
     for row in chosen.rows(dataset):
-        reason = chosen.refuses(row)
+        # Most formats have no weights: there a row that counts for nothing would count in full.
+        reason = "no_weight" if row.get("weight") == 0 else chosen.refuses(row)
         if reason is None:
             kept.append(row)
         else:

@@ -58,7 +58,7 @@ def build_pairs_dataset(log: Iterable[PreferencePair], selection: PairSelection)
     return PairsDataset(kept, chain, selection.max_influence)
 
 
-def seen_prompts(log: Iterable[PreferencePair], split_by: str = "prompt") -> frozenset[str]:
+def seen_prompts(log: Iterable[PreferencePair], split_by: str) -> frozenset[str]:
     """Return what every pair that was ever offered for training, withdrawn or not, is held out with: an earlier model may have learned it.
 
     These are the prompts' hashes, and their clusters by a policy's `sampling.split_by` as it is now: a prompt that was trained on under another policy
@@ -69,6 +69,6 @@ def seen_prompts(log: Iterable[PreferencePair], split_by: str = "prompt") -> fro
     return frozenset(hashes if split_by == "prompt" else hashes | {cluster_of(pair.messages, pair.slices, split_by) for pair in trained})
 
 
-def is_seen(item: PreferencePair | CalibrationItem, seen: Collection[str], split_by: str = "prompt") -> bool:
+def is_seen(item: PreferencePair | CalibrationItem, seen: Collection[str], split_by: str) -> bool:
     """Return whether a held-out item is alike to a prompt that was seen (see `seen_prompts`)."""
     return item.prompt_hash in seen or (split_by != "prompt" and cluster_of(item.messages, item.slices, split_by) in seen)

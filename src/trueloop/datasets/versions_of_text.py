@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trueloop.events import PairSource, PreferencePair
 
-IMPROVEMENTS = frozenset({PairSource.REWRITE, PairSource.SPAN})
+IMPROVEMENTS = frozenset({PairSource.REWRITE, PairSource.SPAN, PairSource.APPEAL})
 """Sources of pairs whose chosen text is a version of the rejected one. The candidates of a pairwise task are texts of their own."""
 _STEP = re.compile(r"[^\n.!?]*(?:[.!?](?!\s)[^\n.!?]*)*(?:[.!?]+(?=\s|$)|\n+|$)\s*")
 

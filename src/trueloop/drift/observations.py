@@ -24,8 +24,7 @@ class Losses:
 
     `losses` are in [0, 1], `marks` 64-bit hashes of the items' ids, `checkpoints` places in the names given with them (-1: unknown); `trace_id`
     gives the trace of an item by its place.
-    `source` is the 'topic/partition' where the items were read, at ascending `offsets`: of a worker that died before it had noted what it told,
-    and tells it once more, any number of items is known by that again, where marks are remembered of the newest only. None without such an order.
+    `source` is the 'topic/partition' where the items were read, at ascending `offsets`; None when there is no such order.
     """
 
     losses: npt.NDArray[np.float64]
@@ -36,32 +35,11 @@ class Losses:
     offsets: npt.NDArray[np.int64] | None = None
 
 
-def told_by(identity: str, loss: float, trace_id: str, source: str, offset: int) -> Losses:
-    """Return the loss of one item that is no trace of its own, such as a task, known by the record that settled it.
-
-    Args:
-        identity: The item.
-        loss: In [0, 1].
-        trace_id: The trace that it is of.
-        source: 'topic/partition' of that record.
-        offset: Its offset.
-    """
-    return Losses(
-        losses=np.array([loss]),
-        marks=np.array([mark_of(identity)]),
-        checkpoints=np.array([-1]),
-        trace_id=lambda _: trace_id,
-        source=source,
-        offsets=np.array([offset]),
-    )
-
-
 def observations(series: DriftSeries, application: str, occurred_at: datetime, items: Losses, checkpoints: Sequence[str]) -> DriftObservations:
     """Return the event that tells a series of items. `occurred_at` is the newest item's time."""
     names, places = coded_checkpoints(items.checkpoints, checkpoints)
     offsets = np.zeros(0, np.int64) if items.offsets is None else items.offsets
-    # One item is the same event wherever it was read; of a batch, a long list of marks would have to be hashed.
-    parts = (items.source, f"{offsets[0]}-{offsets[-1]}") if items.source and len(items.marks) > 1 else tuple(map(str, items.marks.tolist()))
+    parts = (items.source, f"{offsets[0]}-{offsets[-1]}") if items.source else tuple(map(str, items.marks.tolist()))
     return DriftObservations(
         event_id=derive_id("observations", series.series_id, *parts),
         occurred_at=occurred_at,
@@ -92,7 +70,7 @@ def coded_checkpoints(codes: npt.NDArray[np.int64], checkpoints: Sequence[str]) 
     return [checkpoints[code] for code in known.tolist()], places
 
 
-def fresh(marks: Sequence[int], offsets: Sequence[int], *, last: int, recent: Sequence[int]) -> list[int]:
+def fresh(marks: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], *, last: int, recent: npt.NDArray[np.int64]) -> list[int]:
     """Return the places of items that were not counted yet.
 
     Args:
@@ -101,16 +79,24 @@ def fresh(marks: Sequence[int], offsets: Sequence[int], *, last: int, recent: Se
         last: The last offset of that source that was counted, -1 before the first.
         recent: Marks that were counted of late.
 
-    >>> fresh([7, 8, 8, 9], [4, 5, 6, 7], last=4, recent=[9])
+    >>> fresh(np.array([7, 8, 8, 9]), np.array([4, 5, 6, 7]), last=4, recent=np.array([9]))
     [1]
     """
-    seen = set(recent)
-    found: list[int] = []
-    for place, mark in enumerate(marks):
-        if mark not in seen and (not offsets or offsets[place] > last):
-            seen.add(mark)
-            found.append(place)
-    return found
+    new = ~np.isin(marks, recent) if len(marks) > 1 else np.array([not (recent == mark).any() for mark in marks], dtype=bool)
+    if len(offsets):
+        new &= offsets > last
+    places = np.flatnonzero(new)
+    _, first = np.unique(marks[places], return_index=True)
+    return [int(place) for place in np.sort(places[first])]
+
+
+def remembered(recent: bytes, marks: npt.NDArray[np.int64], most: int) -> bytes:
+    """Return the newest `most` marks, oldest first, eight bytes each, little-endian.
+
+    >>> np.frombuffer(remembered(remembered(b"", np.array([1, 2]), 3), np.array([3, 4]), 3), "<i8").tolist()
+    [2, 3, 4]
+    """
+    return (recent + marks.astype("<i8").tobytes())[-8 * most :]
 
 
 def _worst(items: Losses) -> list[WorstItem]:

@@ -16,7 +16,7 @@ class PairedScores(Record):
 
     dimension: Identifier = Field(description="Dimension of the rubric.")
     slice: Identifier = Field(description="'all' or 'name=value'.")
-    evaluator: Identifier = Field(description="What scored: 'check:NAME', 'judge:NAME', 'probe:CATEGORY', 'preference-accuracy' or 'people'.")
+    evaluator: Identifier = Field(description="What scored: 'check:NAME', 'judge:NAME', 'probe:CATEGORY' or 'preference-accuracy'.")
     n: Count = Field(description="Items that both were scored on.")
     binary: bool = Field(description="Whether every score was 0 or 1.")
     sum_candidate: Annotated[Number, Field(ge=0)] = Field(description="Sum of the candidate's scores, [0, n].")

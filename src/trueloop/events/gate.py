@@ -19,8 +19,8 @@ class Verdict(StrEnum):
 
 class GateReason(StrEnum):
     """Why. MEETS_ALL is the only reason to pass; NO_EVIDENCE, TOO_FEW_ITEMS, FLOOR_UNCERTAIN, REGRESSION_UNCERTAIN, SUPERIORITY_UNCERTAIN,
-    EVALUATION_FAILED, BASELINE_SUPERSEDED, JUDGE_UNPROVEN, PROBES_INCOMPLETE and PEOPLE_ASKED leave it
-    open; BELOW_FLOOR, REGRESSION, NOT_SUPERIOR and SAFETY_FAILURE block."""
+    EVALUATION_FAILED, BASELINE_SUPERSEDED, JUDGE_UNPROVEN and PROBES_INCOMPLETE leave it open; BELOW_FLOOR, REGRESSION, NOT_SUPERIOR and
+    SAFETY_FAILURE block."""
 
     UNKNOWN = "UNKNOWN"
     MEETS_ALL = "MEETS_ALL"
@@ -37,7 +37,6 @@ class GateReason(StrEnum):
     BASELINE_SUPERSEDED = "BASELINE_SUPERSEDED"
     JUDGE_UNPROVEN = "JUDGE_UNPROVEN"
     PROBES_INCOMPLETE = "PROBES_INCOMPLETE"
-    PEOPLE_ASKED = "PEOPLE_ASKED"
 
 
 class DimensionVerdict(Record):
@@ -45,7 +44,7 @@ class DimensionVerdict(Record):
 
     dimension: Identifier = Field(description="Dimension of the rubric.")
     slice: Identifier = Field(description="'all' or 'name=value'.")
-    evaluator: Identifier = Field(description="What scored: 'check:NAME', 'judge:NAME', 'probe:CATEGORY', 'preference-accuracy' or 'people'.")
+    evaluator: Identifier = Field(description="What scored: 'check:NAME', 'judge:NAME', 'probe:CATEGORY' or 'preference-accuracy'.")
     verdict: Verdict = Field(description="PASS, BLOCK or INCONCLUSIVE.")
     reasons: list[GateReason] = Field(min_length=1, description="Why.")
     n: Count = Field(description="Paired items behind it.")

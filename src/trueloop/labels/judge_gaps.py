@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from trueloop.drift.losses import judge_gap
-from trueloop.drift.observations import observations, told_by
+from trueloop.drift.observations import Losses, mark_of, observations
 from trueloop.drift.series import drift_series
 from trueloop.events import DriftObservations, ReviewedTrace
 from trueloop.rubrics import Policy
 
 
-def judge_gaps(trace: ReviewedTrace, values: Mapping[str, float], policy: Policy, *, source: str, offset: int) -> Iterator[DriftObservations]:
+def judge_gaps(trace: ReviewedTrace, values: Mapping[str, float], policy: Policy) -> Iterator[DriftObservations]:
     """Yield the distance between judge and people on each dimension that has a judge by `estimates.judge`, in all series that it belongs to.
 
     A judge that says the same as ever while people change their mind, or the other way round, shows here and in neither of their series.
@@ -19,8 +21,6 @@ def judge_gaps(trace: ReviewedTrace, values: Mapping[str, float], policy: Policy
         trace: The trace, with its scores.
         values: Quality of what was served by dimension, [0, 1], 1 being the best of the scale: the mean of its labels.
         policy: In force for the task.
-        source: 'topic/partition' of the record that settled it.
-        offset: Its offset.
     """
     for dimension, judge in sorted(policy.estimates.judge.items()):
         gap = judge_gap(trace.scores.get(judge), values.get(dimension))
@@ -29,5 +29,5 @@ def judge_gaps(trace: ReviewedTrace, values: Mapping[str, float], policy: Policy
         metric = f"judge-gap:{dimension}"
         named = f"{metric}@{trace.rubric_id}.{trace.rubric_version}@{judge}"
         for series in drift_series(trace.application, named, trace.slices, policy.drift.slices):
-            items = told_by(trace.task_id, gap, trace.trace_id, source, offset)
+            items = Losses(np.array([gap]), np.array([mark_of(trace.task_id)]), np.array([-1]), lambda _: trace.trace_id)
             yield observations(replace(series, metric=metric), trace.application, trace.occurred_at, items, ())

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from trueloop.drift.observations import observations, told_by
+import numpy as np
+
+from trueloop.drift.observations import Losses, mark_of, observations
 from trueloop.drift.series import drift_series
 from trueloop.events import AgreementUnits, DriftObservations, Event, GoldAnswer, ItemTruth, Label, ReviewTask
 from trueloop.labels.contributions import contributions, dimensions_of
@@ -55,10 +57,10 @@ def step(
         return Step(state, outcome="duplicate") if task else Step((state or TaskState()).model_copy(update={"task": event}), outcome="task_opened")
     if state is None or task is None:
         return _unknown_task(state, event, final)
-    return _hear(state, task, event, source, context)
+    return _hear(state, task, event, context)
 
 
-def _hear(state: TaskState, task: ReviewTask, event: Label, source: Source, context: Context) -> Step[TaskState]:
+def _hear(state: TaskState, task: ReviewTask, event: Label, context: Context) -> Step[TaskState]:
     if event.event_id in state.seen:
         return Step(state, outcome="duplicate")
     governed = context.governance.policy(task.policy_id, task.policy_version)
@@ -67,11 +69,7 @@ def _hear(state: TaskState, task: ReviewTask, event: Label, source: Source, cont
     change = _apply(state, task, event, governed.rubric)
     if change.rejection is not None:
         return Step(state, outcome="rejected", rejection=change.rejection)
-    following = _advance(state, event, change, governed, context)
-    if len(change.labels) < task.labels_needed or state.observed or not task.in_population:
-        return following
-    units = [told for told in following.out if isinstance(told, AgreementUnits)]
-    return replace(following, out=(*following.out, *_observations(task, change.labels, units, governed, context.blinding_key, source=source)))
+    return _advance(state, event, change, governed, context)
 
 
 def _unknown_task(state: TaskState | None, label: Label, final: bool) -> Step[TaskState]:
@@ -138,17 +136,23 @@ def _advance(state: TaskState, label: Label, change: _Change, governed: InForce,
     following = state.model_copy(update=update)
     pairs = pair_changes(state, following, governed, Cause(label.occurred_at, (label.event_id,)), context.blinding_key)
     out += pairs.out
+    if complete and not state.observed and task.in_population:
+        units = [event for event in out if isinstance(event, AgreementUnits)]
+        out += _observations(task, change.labels, units, governed, context)
     return Step(pairs.applied_to(following), tuple(out), change.outcome, drops=pairs.drops)
 
 
-def _observations(
-    task: ReviewTask, labels: tuple[Label, ...], units: list[AgreementUnits], governed: InForce, blinding_key: str, *, source: Source
-) -> Iterator[DriftObservations]:
+def _observations(task: ReviewTask, labels: tuple[Label, ...], units: list[AgreementUnits], governed: InForce, context: Context) -> Iterator[DriftObservations]:
     """The losses of a task, once, when its labels are complete."""
-    served = candidate_id(blinding_key, task.task_id, 0)
+    served = candidate_id(context.blinding_key, task.task_id, 0)
     for metric, named, loss in task_losses(labels, units, governed.rubric, served):
         for series in drift_series(task.application, named, task.slices, governed.policy.drift.slices):
-            items = told_by(task.task_id, loss, task.trace_id, source.partition_name, source.offset)
+            items = Losses(
+                losses=np.array([loss]),
+                marks=np.array([mark_of(task.task_id)]),
+                checkpoints=np.array([-1]),
+                trace_id=lambda _: task.trace_id,
+            )
             yield observations(replace(series, metric=metric), task.application, task.occurred_at, items, ())
 
 

@@ -16,7 +16,7 @@ from trueloop.drift.divergences import jensen_shannon_divergence, population_sta
 from trueloop.drift.embedding_window import EmbeddingWindow, reference_window
 from trueloop.drift.histogram import Floats, Histogram
 from trueloop.drift.maximum_mean_discrepancy import maximum_mean_discrepancy
-from trueloop.drift.observations import fresh
+from trueloop.drift.observations import fresh, remembered
 from trueloop.drift.random_features import UNIT, Matrix
 from trueloop.drift.values import EMBEDDING
 from trueloop.drift.wasserstein import wasserstein_distance
@@ -52,14 +52,14 @@ class DistributionState(BaseModel):
     `offsets` and `recent` are those of `SeriesState`. `warned` holds, per statistic in WARNING, how many windows since were within the band.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
-    version: int = 1
+    version: int = 2
     numbers: Windows[Histogram] = Windows(Histogram())
     embeddings: Windows[EmbeddingWindow] = Windows(reference_window())
     observed: int = 0
     offsets: dict[str, int] = {}
-    recent: tuple[int, ...] = ()
+    recent: bytes = b""
     latest_at: datetime | None = None
     warned: dict[str, int] = {}
 
@@ -74,15 +74,15 @@ def step(state: DistributionState | None, event: DriftValues, *, source: Source,
         return Step(state, outcome="no_policy")
     known = state or DistributionState()
     last = known.offsets.get(event.source, -1)
-    marks = event.mark_values().tolist()
-    places = fresh(marks, event.offset_values().tolist(), last=last, recent=known.recent)
+    marks = event.mark_values()
+    places = fresh(marks, event.offset_values(), last=last, recent=np.frombuffer(known.recent, "<i8"))
     offsets = known.offsets | {event.source: max(int(event.offset_values()[-1]), last)}
     if not places:
         return Step(known.model_copy(update={"offsets": offsets}), outcome="duplicate")
     course = _Course(known, event, governed)
     for checkpoint, stretch in _stretches(event, places):
         course.take(stretch, checkpoint)
-    recent = (*known.recent, *(marks[place] for place in places))[-REMEMBERED:]
+    recent = remembered(known.recent, marks[places], REMEMBERED)
     return Step(course.state.model_copy(update={"offsets": offsets, "recent": recent}), tuple(course.out), "described")
 
 

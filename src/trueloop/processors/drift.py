@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from trueloop.drift.betting import log_wealth_above, mixture
 from trueloop.drift.detector import NAME, Detector, null_mean, rebased_on_release, threshold, update_batch
 from trueloop.drift.loss_window import LossWindow, extend
-from trueloop.drift.observations import fresh
+from trueloop.drift.observations import fresh, remembered
 from trueloop.drift.silence import Silence, SilenceBook
 from trueloop.events import DriftObservations, DriftSignal, DriftState, Event
 from trueloop.events.identity import derive_id
@@ -26,6 +27,8 @@ EVIDENCE_SPAN = 500
 """Observations after which a trace is no longer shown as evidence: an outlier of long ago says nothing of now."""
 REMEMBERED = 500
 """Items of a series that are remembered, so that what two producers sent, or one twice, is counted once if the two are not further apart."""
+REMEMBERED_UNORDERED = 4000
+"""The same for items that come in no order of a source, such as tasks: all that a worker can have in hand when it dies, which it tells again."""
 
 
 class Evidence(BaseModel):
@@ -59,20 +62,20 @@ class SeriesState(BaseModel):
 
     `offsets` holds the last offset that was counted, per topic and partition: of the topic that this processor reads, and of those that the
     items came from. Whoever sends items again after a crash cuts its batches elsewhere, so events overlap; the items' own offsets tell which
-    are new. `recent` holds the marks of the last items, newest last. `latest_at` is the newest event time: signals carry it, so that a late
+    are new. `recent` holds the marks of the last items, newest last, eight bytes each. `latest_at` is the newest event time: signals carry it, so that a late
     observation does not date the state back; `last_at` is that of the newest observation. `block_from` is when the detector's block was begun.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
-    version: int = 3
+    version: int = 4
     application: str
     metric: str
     slice: str
     detector: Detector = Detector()
     observed: int = 0
     offsets: dict[str, int] = {}
-    recent: tuple[int, ...] = ()
+    recent: bytes = b""
     evidence: tuple[Evidence, ...] = ()
     latest_at: datetime | None = None
     last_at: datetime | None = None
@@ -101,14 +104,14 @@ def step(state: SeriesState | None, event: DriftObservations, *, source: Source,
     if event.source is not None:
         last = known.offsets.get(event.source, -1)
         offsets[event.source] = max(int(event.offset_values()[-1]), last)
-    marks = event.mark_values().tolist()
-    places = fresh(marks, event.offset_values().tolist(), last=last, recent=known.recent)
+    marks = event.mark_values()
+    places = fresh(marks, event.offset_values(), last=last, recent=np.frombuffer(known.recent, "<i8"))
     if not places:
         return Step(known.model_copy(update={"offsets": offsets}), outcome="duplicate")
     course = _Course(known, event, governed)
     for stretch in _stretches(event, places):
         course.take(stretch)
-    recent = (*known.recent, *(marks[place] for place in places))[-REMEMBERED:]
+    recent = remembered(known.recent, marks[places], REMEMBERED if event.source is not None else REMEMBERED_UNORDERED)
     following = course.ended().model_copy(update={"offsets": offsets, "recent": recent})
     return Step(following, tuple(course.out), "observed", touched=("silence",))
 
@@ -309,7 +312,7 @@ class SilenceView(View):
             self._states.pop(key, None)
             self._book.drop(key)
             return
-        self._states[key] = new.model_copy(update={"recent": (), "evidence": (), "offsets": {}})  # these are most of it, and not needed here
+        self._states[key] = new.model_copy(update={"recent": b"", "evidence": (), "offsets": {}})  # these are most of it, and not needed here
         if old is not None and old.observed == new.observed:
             return
         self._silent.pop(key, None)  # it is back, and has said so itself

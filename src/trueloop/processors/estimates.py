@@ -109,11 +109,11 @@ def step(
             return Step(state, outcome="duplicate")
         if event.stratum == _APPEALS:
             return Step(state, outcome="not_drawn")
-        return _replace(known, known.model_copy(update={"trace": event, "at": min(event.occurred_at, now)}), "task_known", source, context)
+        return _replace(known, known.model_copy(update={"trace": event, "at": min(event.occurred_at, now)}), "task_known", context)
     if source.offset <= known.truth_offset:
         return Step(state, outcome="stale")
     means = tuple((unit.dimension, unit.candidate_id, unit.mean) for unit in event.units if unit.candidate_id is not None and unit.mean is not None)
-    return _replace(known, known.model_copy(update={"means": means, "truth_offset": source.offset, "n_labels": len(event.labels)}), "counted", source, context)
+    return _replace(known, known.model_copy(update={"means": means, "truth_offset": source.offset, "n_labels": len(event.labels)}), "counted", context)
 
 
 def _sum(state: EstimateState | None, event: DriftObservations, now: datetime, context: Context) -> Step[EstimateState]:
@@ -140,7 +140,7 @@ def _sum(state: EstimateState | None, event: DriftObservations, now: datetime, c
     return Step(EstimateState(judged=following), outcome="summed", touched=tuple(_name(series, (start, start + width)) for series in named))
 
 
-def _replace(known: TaskQuality, following: TaskQuality, outcome: str, source: Source, context: Context) -> Step[EstimateState]:
+def _replace(known: TaskQuality, following: TaskQuality, outcome: str, context: Context) -> Step[EstimateState]:
     """Work out what follows for the estimates, once both halves are known."""
     trace = following.trace
     if trace is None:
@@ -155,7 +155,7 @@ def _replace(known: TaskQuality, following: TaskQuality, outcome: str, source: S
     gaps: tuple[DriftObservations, ...] = ()
     if following.values and not known.gap_told and following.n_labels >= governed.policy.sampling.labels_needed:
         following = following.model_copy(update={"gap_told": True})
-        gaps = tuple(judge_gaps(trace, following.values, governed.policy, source=source.partition_name, offset=source.offset))
+        gaps = tuple(judge_gaps(trace, following.values, governed.policy))
     named = [
         Series(trace.application, dimension, each, trace.rubric_id, trace.rubric_version)
         for dimension in sorted({*known.values, *following.values})

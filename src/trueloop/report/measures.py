@@ -95,7 +95,10 @@ def quality(row: Given) -> Iterator[Row]:
 
 def gate(row: Given) -> Iterator[Row]:
     """Yield the candidate's score and its difference to the baseline of a row of `v_gates`, with one-sided bounds; n counts paired items."""
-    keys = {key: row[key] for key in ("application", "candidate", "baseline", "decision", "dimension", "slice", "verdict", "confidence", "labels_needed")}
+    keys = {
+        key: row[key]
+        for key in ("application", "candidate", "baseline", "decision", "dimension", "slice", "evaluator", "verdict", "confidence", "labels_needed")
+    }
     keys |= {"reasons": ", ".join(row["reasons"] or row["decision_reasons"]), "occurred_at": row["occurred_at"]}
     bounds = {"candidate": row["floor"], "difference": None if row["max_regression"] is None else -row["max_regression"]}
     for name, least in bounds.items():

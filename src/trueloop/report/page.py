@@ -168,7 +168,7 @@ def _gate_bars(rows: Sequence[Row]) -> dict[str, list[Bar]]:
     for row in rows:
         if row["statistic"] == "candidate" and row["dimension"]:
             title = f"candidate {shown(row['candidate'])[:12]}, {moment(row['occurred_at'])}: {row['decision']} (dashed: the floor)"
-            label = shown(f"{row['dimension']}, {row['slice']}")
+            label = shown(f"{row['dimension']}, {row['slice']}, {row['evaluator']}")
             bar = Bar(label, row["value"], row["low"], row["high"], estimate(row), TONES.get(row["verdict"], ""), row["least"])
             found.setdefault(title, []).append(bar)
     return dict(list(found.items())[:MOST_CHARTS])

@@ -125,7 +125,7 @@ class Reader:
 
     def gates(self) -> list[Row]:
         """Return scores and differences of each candidate, the newest first."""
-        rows = self._of("v_gates", "occurred_at", sliced=True, order="occurred_at DESC, candidate, dimension, slice = 'all' DESC, slice")
+        rows = self._of("v_gates", "occurred_at", sliced=True, order="occurred_at DESC, candidate, dimension, slice = 'all' DESC, slice, evaluator")
         return [found for row in rows for found in measures.gate(row)]
 
     def pairs(self) -> list[Row]:

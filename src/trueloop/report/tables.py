@@ -119,18 +119,20 @@ def estimates(rows: Sequence[Row]) -> Table:
 
 
 def gates(rows: Sequence[Row]) -> Table:
-    """Return the decision on each candidate, per dimension and slice."""
+    """Return the decision on each candidate, per dimension, slice and evaluator."""
     lines = []
-    for found in grouped(rows, lambda row: (row["candidate"], row["dimension"], row["slice"])).values():
+    for found in grouped(rows, lambda row: (row["candidate"], row["dimension"], row["slice"], row["evaluator"])).values():
         first, by_name = found[0], {row["statistic"]: row for row in found}
         score, difference = by_name["candidate"], by_name["difference"]
         lines.append((
-            moment(first["occurred_at"]), shown(first["candidate"])[:_ID], first["decision"], shown(first["dimension"] or "–"), shown(first["slice"] or "–"),
+            moment(first["occurred_at"]), shown(first["candidate"])[:_ID], first["decision"],
+            *(shown(first[key] or "–") for key in ("dimension", "slice", "evaluator")),
             first["verdict"], estimate(score), number(score["least"]), estimate(difference), number(difference["least"]), count(first["n"]),
             count(first["labels_needed"]), reason(first["reasons"]),
         ))  # fmt: skip
     columns = (
-        "decided", "candidate", "decision", "dimension", "slice", "verdict", "score", "floor", "difference", "at least", "items", "items needed", "why",
+        "decided", "candidate", "decision", "dimension", "slice", "scored by", "verdict", "score", "floor", "difference", "at least", "items",
+        "items needed", "why",
     )  # fmt: skip
     return Table("Gates", columns, lines, "no evidence (no candidate was judged in this time)", frozenset({"floor", "at least", "items", "items needed"}))
 

@@ -54,7 +54,7 @@ SELECT p.pair_id AS id, argMax({_PAIR.removesuffix(" AS said")}, p._offset) AS s
 FROM preference_pairs AS p
 INNER JOIN (SELECT * FROM dataset_versions WHERE kind = 'PAIRS' AND {_DATASET_ID} = {{id:String}} LIMIT 1) AS d
     ON p.application = d.application AND p.rubric_id = d.rubric_id AND p.rubric_version = d.rubric_version
-WHERE p._offset < d.end_offset AND p.split = 'TRAIN'
+WHERE p._offset < d.end_offset AND NOT arrayExists(part -> p._offset >= part.1 AND p._offset < part.2, d.excluded) AND p.split = 'TRAIN'
 GROUP BY p.pair_id
 HAVING NOT argMax(p.withdrawn OR NOT p.trainable, p._offset)
 ORDER BY max(p._offset) DESC"""
@@ -154,9 +154,10 @@ CAME_OF: dict[str, tuple[Link, ...]] = {
         Link(
             "dataset",
             f"SELECT {_DATASET_ID} AS id, {_DATASET} FROM dataset_versions AS d INNER JOIN (SELECT application, rubric_id, rubric_version, "
-            "min(_offset) AS first FROM preference_pairs WHERE pair_id = {id:String} AND split = 'TRAIN' AND trainable GROUP BY ALL) AS p "
+            "groupArray(_offset) AS offsets FROM preference_pairs WHERE pair_id = {id:String} AND split = 'TRAIN' AND trainable GROUP BY ALL) AS p "
             "ON d.application = p.application AND d.rubric_id = p.rubric_id AND d.rubric_version = p.rubric_version "
-            "WHERE d.kind = 'PAIRS' AND d.end_offset > p.first ORDER BY d.version",
+            "WHERE d.kind = 'PAIRS' AND arrayExists(place -> place < d.end_offset AND NOT arrayExists(part -> place >= part.1 AND place < part.2, "
+            "d.excluded), p.offsets) ORDER BY d.version",
         ),
     ),
     "dataset": (

@@ -47,8 +47,8 @@ class BatchApp(faust.App):  # type: ignore[misc]
         await self.consumer._commit({TP(topic, partition): offset for (topic, partition), offset in offsets.items()})
 
 
-def make_batch_app(group: str, kafka: KafkaSettings, instance: str | None = None, **options: Any) -> BatchApp:
-    """Return an app that consumes as `group`. Opens no connection.
+def make_batch_app(group: str, kafka: KafkaSettings, instance: str | None = None, *, max_batch_records: int = MAX_BATCH_RECORDS, **options: Any) -> BatchApp:
+    """Return an app that consumes as `group`, at most `max_batch_records` at once. Opens no connection.
 
     `instance` makes it a static member of the group: restarted under the same name within the session timeout, it gets its partitions back
     without a rebalance; but no two workers may have the same, and a stopped one's partitions move only after the timeout.
@@ -65,7 +65,7 @@ def make_batch_app(group: str, kafka: KafkaSettings, instance: str | None = None
         topic_replication_factor=kafka.replication_factor,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=instance,
-        broker_max_poll_records=MAX_BATCH_RECORDS,
+        broker_max_poll_records=max_batch_records,
         consumer_max_fetch_size=FETCH_BYTES,
         stream_buffer_maxsize=BUFFERED_BATCHES,
         stream_wait_empty=True,  # a batch in progress is completed and committed before its partition goes to another worker

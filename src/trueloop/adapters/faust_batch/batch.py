@@ -7,6 +7,9 @@ from typing import Protocol
 MAX_BATCH_RECORDS = 4000
 """Enough to make what is paid per batch vanish (0.5 to 2 ms: the look at the policies, delivery, a dozen array operations per field), few enough
 that a crash repeats little."""
+MAX_STEP_RECORDS = 500
+"""Where each record is a step of its own, and hundreds of microseconds: more would save nothing, and what a worker tells again after its death is to
+be known again by what others remember (`REMEMBERED_UNORDERED` of the drift processor)."""
 FETCH_BYTES = 4 * 1024 * 1024
 """Asked of a partition at once: that many records of a kilobyte."""
 MAX_BATCH_BYTES = 8 * 1024 * 1024

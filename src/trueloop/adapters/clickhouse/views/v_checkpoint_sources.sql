@@ -1,6 +1,6 @@
 -- Which checkpoints saw what: one row per checkpoint, training pair and label behind it, with its reviewer, subject and rubric version. `via` is the
 -- checkpoint that was trained on the pair: the checkpoint itself, or one that it was trained on from. Pairs count as they stood when their dataset
--- was frozen.
+-- was frozen, without what had been rolled back.
 CREATE OR REPLACE VIEW v_checkpoint_sources AS
 WITH RECURSIVE
     trained AS
@@ -26,7 +26,7 @@ WITH RECURSIVE
         INNER JOIN (SELECT * FROM dataset_versions FINAL WHERE kind = 'PAIRS') AS d ON d.name = l.data AND d.version = l.data_version
         INNER JOIN (SELECT * FROM preference_pairs WHERE split = 'TRAIN') AS p
             ON p.application = d.application AND p.rubric_id = d.rubric_id AND p.rubric_version = d.rubric_version
-        WHERE p._offset < d.end_offset
+        WHERE p._offset < d.end_offset AND NOT arrayExists(part -> p._offset >= part.1 AND p._offset < part.2, d.excluded)
         ORDER BY p._offset DESC
         LIMIT 1 BY application, checkpoint, via, dataset, dataset_version, pair_id
     )
