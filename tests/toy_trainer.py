@@ -132,8 +132,9 @@ def child(pipe: Any, settings: Settings, device: str) -> None:
 
     pairs = Path(os.environ["TOY_FOLDER"]) / "pairs.jsonl"
     if pairs.exists():
+        log = [PreferencePair.model_validate_json(line) for line in pairs.read_text().splitlines()]
+        JobContext._records = list(enumerate(log))  # type: ignore[assignment]
         JobContext.governance = Governance()  # type: ignore[assignment]
-        JobContext.pair_log = [PreferencePair.model_validate_json(line) for line in pairs.read_text().splitlines()]  # type: ignore[assignment]
     toy: Any = SimpleNamespace(Config=Config, main=train)
     methods.METHODS[METHOD] = methods.Method("tests.toy_trainer", preference_rows)
     methods.Method.load = lambda _: toy  # type: ignore[method-assign]

@@ -1,8 +1,10 @@
 """`trueloop jobs` and `trueloop train`: what is made of the log, and what is refused."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from trueloop.trainers.curve import CurveWriter
@@ -10,11 +12,25 @@ from trueloop.trainers.job_files import JobFiles
 
 from tests.factories import example
 from trueloop import cli
+from trueloop.adapters.documents import load_policy
 from trueloop.commands import jobs as commands
+from trueloop.commands import train as train_command
 from trueloop.commands.job_rows import Job, check_cancel, check_retry, jobs_of, one_job
 from trueloop.commands.text_plot import text_plot
 from trueloop.errors import ConfigurationError
-from trueloop.events import Evaluation, JobOrder, JobOrderKind, JobStatus, TrainingRequest, TrainingResult
+from trueloop.events import (
+    DatasetKind,
+    DatasetVersion,
+    Evaluation,
+    Event,
+    JobOrder,
+    JobOrderKind,
+    JobStatus,
+    Release,
+    TrainingRequest,
+    TrainingResult,
+    TriggerReason,
+)  # fmt: skip
 
 
 def request(job_id: str = "job-1") -> TrainingRequest:
@@ -146,3 +162,69 @@ def test_wrong_usage_is_2(known: Path, capsys: pytest.CaptureFixture[str]) -> No
     ):
         assert cli.run(arguments) == 2, arguments
         assert said in capsys.readouterr().err
+
+
+class FakePublisher:
+    """Keeps what is published, call by call."""
+
+    calls: ClassVar[list[list[Event]]] = []
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def publish(self, events: Iterable[Event]) -> int:
+        self.calls.append(list(events))
+        return len(self.calls[-1])
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[list[Event]]:
+    monkeypatch.setattr("trueloop.adapters.kafka.Publisher", FakePublisher)
+    monkeypatch.setattr("trueloop.adapters.registry.connect", lambda _: None)
+    FakePublisher.calls.clear()
+    return FakePublisher.calls
+
+
+@pytest.mark.usefixtures("known")
+def test_a_retry_is_ordered_before_its_request_is_sent_again(published: list[list[Event]]) -> None:
+    assert cli.run(["jobs", "retry", "job-1", "--reason", " the disk was full ", "--by", "ada"]) == 0
+    assert cli.run(["jobs", "retry", "job-1", "--reason", "again", "--by", "ada"]) == 0
+    (ordered,), (requested,), (again,), _ = published
+    assert isinstance(ordered, JobOrder)
+    assert (ordered.kind, ordered.attempt, ordered.reason, ordered.ordered_by) == (JobOrderKind.RETRY, 2, "the disk was full", "ada")
+    assert requested == request()
+    assert again.event_id == ordered.event_id, "the same order twice is one"
+
+
+def test_a_waiting_job_is_cancelled_by_an_order_alone(published: list[list[Event]], known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "read_jobs", lambda *_, **__: jobs_of([request()], [], []))
+    assert cli.run(["jobs", "cancel", "job", "--reason", "wrong dataset", "--by", "ada", "--json"]) == 0
+    ((ordered,),) = published
+    assert isinstance(ordered, JobOrder)
+    assert (ordered.kind, ordered.attempt, ordered.job_id) == (JobOrderKind.CANCEL, 1, "job-1")
+
+
+def test_a_job_by_hand_takes_what_serves_and_the_policy_s_settings(published: list[list[Event]], known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = load_policy("billing-support")
+    dataset = example(DatasetVersion, application=policy.application, name="d", version=3, kind=DatasetKind.PAIRS)
+    monkeypatch.setattr(train_command, "policy_of", lambda *_: policy)
+    monkeypatch.setattr("trueloop.adapters.publication.Documents", lambda _: SimpleNamespace(rubrics=list, policies=list))
+    monkeypatch.setattr(train_command, "serving_release", lambda *_: example(Release, application=policy.application, checkpoint="c-1", checkpoint_uri="u-1"))
+    monkeypatch.setattr("trueloop.adapters.kafka.read_events", lambda *_: [dataset])
+    monkeypatch.setattr(train_command, "read_jobs", lambda _: {})
+    arguments = ["train", policy.application, "--dataset", "d@3", "--config", "beta=0.3", "--timeout-minutes", "2"]
+
+    assert cli.run(arguments) == 0
+
+    ((made,),) = published
+    assert isinstance(made, TrainingRequest)
+    assert json.loads(made.config) == policy.training.config | {"beta": 0.3}
+    assert (made.reason, made.method, made.timeout_seconds) == (TriggerReason.MANUAL, policy.training.method, 120.0)
+    assert (made.base_checkpoint, made.baseline_uri, made.dataset_hash, made.dataset_end_offset) == ("c-1", "u-1", dataset.content_hash, dataset.end_offset)
+    assert made.dataset_excluded == dataset.excluded
+
+    monkeypatch.setattr(train_command, "read_jobs", lambda _: jobs_of([made], [], []))
+    assert cli.run(arguments) == 2
+    assert cli.run(["train", policy.application, "--dataset", "d@4"]) == 2
+    assert cli.run(["train", policy.application, "--dataset", "d"]) == 2
+    assert len(published) == 1

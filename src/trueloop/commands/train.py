@@ -113,6 +113,7 @@ def _request(settings: Settings, policy: Policy, dataset: DatasetVersion, method
         baseline_checkpoint=release.checkpoint,
         baseline_uri=release.checkpoint_uri,
         dataset_end_offset=dataset.end_offset,
+        dataset_excluded=dataset.excluded,
         config=text,
         reason=TriggerReason.MANUAL,
         timeout_seconds=policy.training.timeout_minutes * 60 if policy.training.timeout_minutes is not None else None,
