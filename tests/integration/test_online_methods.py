@@ -186,11 +186,15 @@ def mixed(base: Path, tmp_path: Path) -> Callable[..., mpo.Config]:
         rows.append({"prompt": prompt(number % 16), "chosen": chosen, "rejected": rejected, "p_correct": 0.6 if flipped else 0.95, "weight": 1.0})
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    stages = {"reward_stage": {"stopping": {"share": 0}, "max_steps": 12, "learning_rate": 1e-2}, "second_stage": {"minibatches": 1, "learning_rate": 3e-3}}
+    stages = {
+        "reward_stage": {"stopping": {"share": 0}, "max_steps": 12, "learning_rate": 1e-2},
+        "second_stage": {"minibatches": 1, "learning_rate": 3e-3, "max_new_tokens": 4},
+    }
+    shared = {name: value for name, value in FAST.items() if name != "max_new_tokens"}
 
     def made(**changes: Any) -> mpo.Config:
         places = {"model_dir": base, "dataset_file": path, "output_dir": tmp_path / "out"}
-        return mpo.Config(**(places | FAST | stages | {"batch_size": 16, "max_steps": 2} | changes))
+        return mpo.Config(**(places | shared | stages | {"batch_size": 16, "max_steps": 2} | changes))
 
     return made
 
