@@ -131,10 +131,6 @@ bench-real: install ## Agreement per pair of models on PandaLM's annotators; wri
 bench-gates: install ## Simulate what a gate passes and blocks, with and without many looks; writes bench/results/gates.md.
 	$(BIN)/python bench/gates.py $(ARGS)
 
-.PHONY: bench-dpo
-bench-dpo: install ## Measure a DPO step beside a bare torch loop and TRL's trainer; writes bench/results/dpo_step.md.
-	$(BIN)/python bench/dpo_step.py $(ARGS)
-
 .PHONY: wheel-test
 wheel-test: fetch ## Build the wheel, install it in a clean environment and use it there.
 	$(BIN)/pytest tests/integration/test_wheel.py
