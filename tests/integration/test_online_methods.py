@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("trl")
 
-from trueloop.trainers import grpo, online_dpo, ppo, rloo, tiny_lm
+from trueloop.trainers import grpo, mpo, online_dpo, ppo, rloo, tiny_lm
+from trueloop.trainers.frame.job_config import CONFIG_FILE_NAME
 from trueloop.trainers.frame.training_errors import DatasetError, NonFiniteLossError
 from trueloop.trainers.frame.training_report import TrainingReport
 from trueloop.trainers.online import loop_state
@@ -173,3 +174,54 @@ def test_prompts_without_room_are_left_out_and_counted(settings: Callable[..., A
     with config.dataset_file.open("a") as rows:
         rows.write(json.dumps({"prompt": [{"role": "user", "content": "Colour " * 40}]}) + "\n")
     assert train("ppo", config, Blue()).metrics["prompts_left_out"] == 1
+
+
+@pytest.fixture
+def mixed(base: Path, tmp_path: Path) -> Callable[..., mpo.Config]:
+    """Pairs that prefer blue; every fourth is turned round, and p_correct doubts it."""
+    rows = []
+    for number in range(32):
+        flipped = number % 4 == 3
+        chosen, rejected = ("grey", "blue") if flipped else ("blue", COLOURS[number % 2])
+        rows.append({"prompt": prompt(number % 16), "chosen": chosen, "rejected": rejected, "p_correct": 0.6 if flipped else 0.95, "weight": 1.0})
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stages = {
+        "reward_stage": {"stopping": {"share": 0}, "max_steps": 12, "learning_rate": 1e-2},
+        "second_stage": {"minibatches": 1, "learning_rate": 3e-3, "max_new_tokens": 4},
+    }
+    shared = {name: value for name, value in FAST.items() if name != "max_new_tokens"}
+
+    def made(**changes: Any) -> mpo.Config:
+        places = {"model_dir": base, "dataset_file": path, "output_dir": tmp_path / "out"}
+        return mpo.Config(**(places | shared | stages | {"batch_size": 16, "max_steps": 2} | changes))
+
+    return made
+
+
+def test_mpo_splits_by_the_reward_gap_and_goes_on_after_a_kill(mixed: Callable[..., mpo.Config], tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    def killed(step: int, total: int, _numbers: dict[str, float]) -> None:
+        steps.append(step)
+        if step > 2 * total / 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        mpo.main(mixed(state_dir=tmp_path / "state"), killed)
+    first = list(steps)
+    report = mpo.main(mixed(state_dir=tmp_path / "state"), lambda step, *_: steps.append(step))
+
+    assert min(step for step in first if step) < 1000
+    assert min(step for step in steps[len(first) :] if step) > 2000, "reward model and DPO are not trained again"
+    assert report.metrics["easy_pairs"] + report.metrics["hard_pairs"] == 32
+    assert report.metrics["hard_pairs"] >= 16
+    assert report.metrics["hard_low_p_correct_share"] > report.metrics["easy_low_p_correct_share"], "pairs turned round are hard"
+    assert report.metrics.keys() >= {"dpo/loss", "ppo/reward", "ppo/kl", "threshold"}
+    assert report.tokens > 0
+    assert json.loads((tmp_path / "out" / CONFIG_FILE_NAME).read_text())["second"] == "ppo"
+
+
+def test_mpo_without_hard_or_easy_pairs_is_refused(mixed: Callable[..., mpo.Config]) -> None:
+    with pytest.raises(DatasetError, match="0 easy and 32 hard"):
+        mpo.main(mixed(split_threshold=1e6))

@@ -517,7 +517,7 @@ def test_the_live_view_ends_with_ctrl_c_and_leaves_the_last_view_behind(url: str
 
     def read(until: bytes | None) -> None:
         """Read on until something was seen, or with None until the other end is closed."""
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + 60.0
         while until is None or until not in seen:
             assert time.monotonic() < deadline, seen.decode()
             if select.select([ours], [], [], 0.1)[0]:
