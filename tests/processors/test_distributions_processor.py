@@ -143,7 +143,7 @@ def test_a_trace_that_was_produced_twice_is_counted_once() -> None:
     drive.send(again.model_copy(update={"offsets": (again.offset_values() + 20).tobytes()}))
     assert (drive.state(drive.keys[0]).observed, drive.outcomes) == (20, {"described": 1, "duplicate": 1})
     feed(drive, lengths(2, 400), 100)
-    assert len(drive.state(drive.keys[0]).recent) == 8 * REMEMBERED
+    assert len(drive.state(drive.keys[0]).recent["traces/0"]) == 8 * REMEMBERED
 
 
 def test_the_state_is_bounded() -> None:

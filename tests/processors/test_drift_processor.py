@@ -168,6 +168,16 @@ def test_what_is_remembered_is_bounded():
     assert len(PROCESSOR.dump(drive.state("series-1"))) < 50_000
 
 
+def test_a_copy_is_known_though_a_batch_of_every_other_partition_lies_between():
+    drive = driver()
+    drive.send(several([(number, 0.5) for number in range(100)], source="traces/0"))
+    for partition in (1, 2, 3):
+        drive.send(several([(10_000 * partition + number, 0.5) for number in range(2000)], source=f"traces/{partition}"))
+    again = several([(number, 0.5) for number in range(100)], source="traces/0")
+    drive.send(again.model_copy(update={"offsets": (again.offset_values() + 100).tobytes()}))
+    assert (drive.outcomes["duplicate"], drive.state("series-1").observed) == (1, 6100)
+
+
 def test_what_a_worker_can_have_in_hand_is_remembered():
     """Two keyed inputs, as the estimates worker has them, and a batch of each partition in hand."""
     assert REMEMBERED_UNORDERED >= 2 * KEYED * MAX_STEP_RECORDS

@@ -59,7 +59,7 @@ class DistributionState(BaseModel):
     embeddings: Windows[EmbeddingWindow] = Windows(reference_window())
     observed: int = 0
     offsets: dict[str, int] = {}
-    recent: bytes = b""
+    recent: dict[str, bytes] = {}
     latest_at: datetime | None = None
     warned: dict[str, int] = {}
 
@@ -74,15 +74,15 @@ def step(state: DistributionState | None, event: DriftValues, *, source: Source,
         return Step(state, outcome="no_policy")
     known = state or DistributionState()
     last = known.offsets.get(event.source, -1)
-    marks = event.mark_values()
-    places = fresh(marks, event.offset_values(), last=last, recent=np.frombuffer(known.recent, "<i8"))
+    marks, origin = event.mark_values(), event.source
+    places = fresh(marks, event.offset_values(), last=last, recent=np.frombuffer(known.recent.get(origin, b""), "<i8"))
     offsets = known.offsets | {event.source: max(int(event.offset_values()[-1]), last)}
     if not places:
         return Step(known.model_copy(update={"offsets": offsets}), outcome="duplicate")
     course = _Course(known, event, governed)
     for checkpoint, stretch in _stretches(event, places):
         course.take(stretch, checkpoint)
-    recent = remembered(known.recent, marks[places], REMEMBERED)
+    recent = known.recent | {origin: remembered(known.recent.get(origin, b""), marks[places], REMEMBERED)}
     return Step(course.state.model_copy(update={"offsets": offsets, "recent": recent}), tuple(course.out), "described")
 
 

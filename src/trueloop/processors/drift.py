@@ -26,7 +26,7 @@ MAX_EVIDENCE = 20
 EVIDENCE_SPAN = 500
 """Observations after which a trace is no longer shown as evidence: an outlier of long ago says nothing of now."""
 REMEMBERED = 500
-"""Items of a series that are remembered, so that what two producers sent, or one twice, is counted once if the two are not further apart."""
+"""Items of a series and source that are remembered, so that what two producers sent, or one twice, is counted once if the two are not further apart."""
 REMEMBERED_UNORDERED = 4000
 """The same for items that come in no order of a source, such as tasks: all that a worker can have in hand when it dies, which it tells again."""
 
@@ -62,7 +62,8 @@ class SeriesState(BaseModel):
 
     `offsets` holds the last offset that was counted, per topic and partition: of the topic that this processor reads, and of those that the
     items came from. Whoever sends items again after a crash cuts its batches elsewhere, so events overlap; the items' own offsets tell which
-    are new. `recent` holds the marks of the last items, newest last, eight bytes each. `latest_at` is the newest event time: signals carry it, so that a late
+    are new. `recent` holds the marks of the last items of each source ('' for none), newest last, eight bytes each: copies of an item come
+    from one source, and between two of them there may be a batch of every other. `latest_at` is the newest event time: signals carry it, so that a late
     observation does not date the state back; `last_at` is that of the newest observation. `block_from` is when the detector's block was begun.
     """
 
@@ -75,7 +76,7 @@ class SeriesState(BaseModel):
     detector: Detector = Detector()
     observed: int = 0
     offsets: dict[str, int] = {}
-    recent: bytes = b""
+    recent: dict[str, bytes] = {}
     evidence: tuple[Evidence, ...] = ()
     latest_at: datetime | None = None
     last_at: datetime | None = None
@@ -104,14 +105,15 @@ def step(state: SeriesState | None, event: DriftObservations, *, source: Source,
     if event.source is not None:
         last = known.offsets.get(event.source, -1)
         offsets[event.source] = max(int(event.offset_values()[-1]), last)
-    marks = event.mark_values()
-    places = fresh(marks, event.offset_values(), last=last, recent=np.frombuffer(known.recent, "<i8"))
+    marks, origin = event.mark_values(), event.source or ""
+    places = fresh(marks, event.offset_values(), last=last, recent=np.frombuffer(known.recent.get(origin, b""), "<i8"))
     if not places:
         return Step(known.model_copy(update={"offsets": offsets}), outcome="duplicate")
     course = _Course(known, event, governed)
     for stretch in _stretches(event, places):
         course.take(stretch)
-    recent = remembered(known.recent, marks[places], REMEMBERED if event.source is not None else REMEMBERED_UNORDERED)
+    most = REMEMBERED_UNORDERED if event.source is None else REMEMBERED
+    recent = known.recent | {origin: remembered(known.recent.get(origin, b""), marks[places], most)}
     following = course.ended().model_copy(update={"offsets": offsets, "recent": recent})
     return Step(following, tuple(course.out), "observed", touched=("silence",))
 
@@ -312,7 +314,7 @@ class SilenceView(View):
             self._states.pop(key, None)
             self._book.drop(key)
             return
-        self._states[key] = new.model_copy(update={"recent": b"", "evidence": (), "offsets": {}})  # these are most of it, and not needed here
+        self._states[key] = new.model_copy(update={"recent": {}, "evidence": (), "offsets": {}})  # these are most of it, and not needed here
         if old is not None and old.observed == new.observed:
             return
         self._silent.pop(key, None)  # it is back, and has said so itself
