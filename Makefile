@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/installed-$(KEY)
 
 # A room that has no tests yet is no error.
 PARALLEL_TESTS := $(wildcard tests/unit tests/processors tests/contract src)
-SERIAL_TESTS := $(wildcard tests/integration tests/browser)
+BROKER_TESTS := $(wildcard tests/integration tests/browser tests/faults)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -47,20 +47,16 @@ demo: fetch ## Run the whole loop on this machine. ARGS="..." go to `trueloop de
 	$(BIN)/trueloop demo $(ARGS)
 
 .PHONY: test
-test: fetch test-unit test-serial ## Run all tests but the long ones and the faults.
+test: fetch test-unit test-broker ## Run all tests but the long ones: the unit tests, then those with a broker, the short forms of the faults among them.
 
 .PHONY: test-unit
 test-unit: install ## Run the tests that need no broker, on two cores, and the doctests.
 	$(BIN)/pytest -n 2 $(PARALLEL_TESTS)
 
-# One after the other: each starts a broker and a registry of its own, and has deadlines.
-.PHONY: test-serial
-test-serial: fetch ## Run the tests that start the broker, the registry and the workers.
-	$(if $(SERIAL_TESTS),$(BIN)/pytest $(SERIAL_TESTS),@echo 'no such tests')
-
-.PHONY: test-faults-short
-test-faults-short: fetch ## Run the short forms of the faults: seven minutes.
-	$(BIN)/pytest tests/faults $(ARGS)
+# Two files at a time, for each mostly waits; the tests of a file share its broker, one after the other.
+.PHONY: test-broker
+test-broker: fetch ## Run the tests that start the broker, the registry and the workers.
+	$(if $(BROKER_TESTS),$(BIN)/pytest -n 2 --dist loadfile $(BROKER_TESTS),@echo 'no such tests')
 
 .PHONY: test-faults
 test-faults: fetch ## Run the long forms of the faults, one after the other; prints and writes bench/results/faults.md.
@@ -68,7 +64,7 @@ test-faults: fetch ## Run the long forms of the faults, one after the other; pri
 
 .PHONY: test-long
 test-long: install ## Run the long tests: soak runs and the simulations of the statistics.
-	$(BIN)/pytest -m long $(PARALLEL_TESTS) $(SERIAL_TESTS)
+	$(BIN)/pytest -m long $(PARALLEL_TESTS) $(BROKER_TESTS)
 
 .PHONY: operating-characteristics
 operating-characteristics: install ## Simulate what the statistics declare: coverage, bias, false alarms, attacks; writes bench/results/operating_characteristics.md.
@@ -105,6 +101,10 @@ bench-scaling: fetch ## Measure two stream workers beside one, and a worker's me
 .PHONY: bench-sink
 bench-sink: fetch ## Measure what a trace costs from Kafka into ClickHouse, on one core; writes bench/results/sink.md.
 	$(BIN)/python bench/sink.py $(ARGS)
+
+.PHONY: bench-dpo
+bench-dpo: install ## Measure a DPO step beside a bare loop of torch and beside TRL; writes bench/results/dpo_step.md.
+	$(BIN)/python bench/dpo_step.py $(ARGS)
 
 .PHONY: bench-optimisers
 bench-optimisers: install ## Train by every method on the same pairs with turned labels, three seeds each (an hour or two); writes bench/results/optimisers.md.
