@@ -51,12 +51,12 @@ test: fetch test-unit test-broker ## Run all tests but the long ones: the unit t
 
 .PHONY: test-unit
 test-unit: install ## Run the tests that need no broker, on two cores, and the doctests.
-	$(BIN)/pytest -n 2 $(PARALLEL_TESTS)
+	$(BIN)/pytest -n 2 $(PARALLEL_TESTS) $(ARGS)
 
 # Two files at a time, for each mostly waits; the tests of a file share its broker, one after the other.
 .PHONY: test-broker
 test-broker: fetch ## Run the tests that start the broker, the registry and the workers.
-	$(if $(BROKER_TESTS),$(BIN)/pytest -n 2 --dist loadfile $(BROKER_TESTS),@echo 'no such tests')
+	$(if $(BROKER_TESTS),$(BIN)/pytest -n 2 --dist loadfile $(BROKER_TESTS) $(ARGS),@echo 'no such tests')
 
 .PHONY: test-faults
 test-faults: fetch ## Run the long forms of the faults, one after the other; prints and writes bench/results/faults.md.
