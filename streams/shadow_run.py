@@ -76,8 +76,11 @@ class ShadowRun:
         )
 
     def topics(self) -> list[PhysicalTopic]:
-        """Return the topics that the shadow needs: outputs, dead letters and retries, with as many partitions as the real ones have."""
-        names = {topic.name: topic.max_message_bytes for running in self._parts for topic in running.part.outputs}
+        """Return the topics that the shadow needs: outputs, dead letters and retries, with as many partitions as the real ones have.
+
+        And those of workers' histories, which stay empty: what was decided is decided anew.
+        """
+        names = {topic.name: topic.max_message_bytes for running in self._parts for topic in (*running.part.outputs, *running.processor.history)}
         for running in self._parts:
             for topic in running.processor.inputs:
                 names[topic.dead_letters] = topic.max_message_bytes
