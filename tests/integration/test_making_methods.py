@@ -168,8 +168,9 @@ def test_the_model_criticises_itself_and_stops_after_sft(job: Job, tmp_path: Pat
     ids=["nonsense", "position", "away", "silent", "contrary"],
 )
 def test_a_judge_without_judgement_is_no_tie_and_ends_the_job(script: Any, error: type[Exception], says: str, job: Job, tmp_path: Path) -> None:
+    patience_s = 0.5 if "TIMEOUT" in says else 30.0
     with chat_server(scripted) as critic, chat_server(script) as server:
-        named = {"critic": JudgeSettings(model="m", url=critic.url), "house": JudgeSettings(model="m", url=server.url, attempts=1, timeout_s=0.5)}
+        named = {"critic": JudgeSettings(model="m", url=critic.url), "house": JudgeSettings(model="m", url=server.url, attempts=1, timeout_s=patience_s)}
         with pytest.raises(error, match=says) as caught:
             constitutional.main(job(constitutional, human_rows(4), critic="judge:critic", judge="judge:house", judges=named, max_steps=1))
     assert not re.search(r"question \d", str(caught.value))
