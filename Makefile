@@ -13,7 +13,9 @@ INSTALLED := $(VENV)/installed-$(KEY)
 
 # A room that has no tests yet is no error.
 PARALLEL_TESTS := $(wildcard tests/unit tests/processors tests/contract src)
-BROKER_TESTS := $(wildcard tests/integration tests/browser tests/faults)
+BROKER_TESTS := $(wildcard tests/integration tests/browser)
+# They wait for a loop to come to rest, and want the machine to themselves.
+LONE_TESTS := $(wildcard tests/integration/test_replay_log.py tests/integration/test_loop.py tests/faults)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -47,7 +49,7 @@ demo: fetch ## Run the whole loop on this machine. ARGS="..." go to `trueloop de
 	$(BIN)/trueloop demo $(ARGS)
 
 .PHONY: test
-test: fetch test-unit test-broker ## Run all tests but the long ones: the unit tests, then those with a broker, the short forms of the faults among them.
+test: fetch test-unit test-broker test-lone ## Run all tests but the long ones: unit tests, those with a broker, and the short forms of the faults.
 
 .PHONY: test-unit
 test-unit: install ## Run the tests that need no broker, on two cores, and the doctests.
@@ -56,7 +58,11 @@ test-unit: install ## Run the tests that need no broker, on two cores, and the d
 # Two files at a time, for each mostly waits; the tests of a file share its broker, one after the other.
 .PHONY: test-broker
 test-broker: fetch ## Run the tests that start the broker, the registry and the workers.
-	$(if $(BROKER_TESTS),$(BIN)/pytest -n 2 --dist loadfile $(BROKER_TESTS) $(ARGS),@echo 'no such tests')
+	$(if $(BROKER_TESTS),$(BIN)/pytest -n 2 --dist loadfile $(BROKER_TESTS) $(addprefix --ignore ,$(LONE_TESTS)) $(ARGS),@echo 'no such tests')
+
+.PHONY: test-lone
+test-lone: fetch ## Run the tests of the whole loop and the short forms of the faults, one after the other.
+	$(if $(LONE_TESTS),$(BIN)/pytest $(LONE_TESTS) $(ARGS),@echo 'no such tests')
 
 .PHONY: test-faults
 test-faults: fetch ## Run the long forms of the faults, one after the other; prints and writes bench/results/faults.md.
