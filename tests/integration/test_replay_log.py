@@ -261,6 +261,7 @@ def test_from_a_moment_on(runtime: EmbeddedRuntime, settings: Settings, tasks: l
 
 def test_interrupted_it_cleans_up(runtime: EmbeddedRuntime, settings: Settings, tasks: list[ReviewTask]) -> None:
     environment = os.environ | {"TRUELOOP_STATE_DIR": str(runtime.layout.state_dir)}
+    until(lambda: shadows(settings) == [], "shadows of before are gone", 10.0)
     running = subprocess.Popen([sys.executable, "-m", "trueloop.cli", "replay-log", "--from", "0"], env=environment, stdout=subprocess.PIPE)
     until(lambda: shadows(settings) != [], "the shadow is there")
     running.send_signal(signal.SIGINT)
