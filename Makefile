@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/installed-$(KEY)
 PARALLEL_TESTS := $(wildcard tests/unit tests/processors tests/contract src)
 BROKER_TESTS := $(wildcard tests/integration tests/browser)
 # They wait for a loop to come to rest, and want the machine to themselves.
-LONE_TESTS := $(wildcard tests/integration/test_replay_log.py tests/integration/test_loop.py tests/faults)
+LONE_TESTS := $(wildcard tests/integration/test_replay_log.py tests/integration/test_loop.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -49,7 +49,7 @@ demo: fetch ## Run the whole loop on this machine. ARGS="..." go to `trueloop de
 	$(BIN)/trueloop demo $(ARGS)
 
 .PHONY: test
-test: fetch test-unit test-broker test-lone ## Run all tests but the long ones: unit tests, those with a broker, and the short forms of the faults.
+test: fetch test-unit test-broker test-lone ## Run all tests but the long ones and the faults: unit tests, then those with a broker.
 
 .PHONY: test-unit
 test-unit: install ## Run the tests that need no broker, on two cores, and the doctests.
@@ -61,8 +61,12 @@ test-broker: fetch ## Run the tests that start the broker, the registry and the 
 	$(if $(BROKER_TESTS),$(BIN)/pytest -n 2 --dist loadfile $(BROKER_TESTS) $(addprefix --ignore ,$(LONE_TESTS)) $(ARGS),@echo 'no such tests')
 
 .PHONY: test-lone
-test-lone: fetch ## Run the tests of the whole loop and the short forms of the faults, one after the other.
+test-lone: fetch ## Run the tests of the whole loop, one after the other.
 	$(if $(LONE_TESTS),$(BIN)/pytest $(LONE_TESTS) $(ARGS),@echo 'no such tests')
+
+.PHONY: test-faults-short
+test-faults-short: fetch ## Run the short forms of the faults: some ten minutes.
+	$(BIN)/pytest tests/faults $(ARGS)
 
 .PHONY: test-faults
 test-faults: fetch ## Run the long forms of the faults, one after the other; prints and writes bench/results/faults.md.

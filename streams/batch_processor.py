@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 """Between attempts to reach a registry: soon enough for a restart, and not a burden on one that is down."""
-STANDSTILL_S, LOOK_EVERY_S = 30.0, 0.1
-"""How long no batch of the other inputs may be completed before a retried event waits for them no more: a batch takes seconds, on a busy machine many."""
+STANDSTILL_S, LOOK_EVERY_S = 10.0, 0.1
+"""How long no batch of the other inputs may be completed before a retried event waits for them no more: a batch takes seconds at worst."""
 LARGEST_EVENT = MAX_MESSAGE_BYTES - 4096
 """Bytes of a derived event; the rest is for key, headers and the record's own overhead."""
 
