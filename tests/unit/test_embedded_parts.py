@@ -60,10 +60,43 @@ class TestPorts:
 
     def test_ports_are_kept_over_restarts_and_nonsense_is_passed_over(self, tmp_path: Path) -> None:
         wanted = {"kafka": ports.pick_any()}
-        first = ports.choose_for(tmp_path, wanted)
-        assert ports.choose_for(tmp_path, {"kafka": 1}) == first
+        claims = ports.Claims()
+        first = ports.choose_for(tmp_path, claims, wanted)
+        claims.release()
+        assert ports.choose_for(tmp_path, ports.Claims(), {"kafka": 1}) == first
         (tmp_path / "ports.json").write_text("[1")
         assert ports.remembered(tmp_path) == {}
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="claims are abstract sockets, which only Linux has")
+    def test_two_runtimes_that_start_together_choose_different_ports(self, tmp_path: Path) -> None:
+        wanted = {"kafka": ports.pick_any(), "registry": ports.pick_any()}
+        ours, theirs = ports.Claims(), ports.Claims()
+        first = ports.choose_for(tmp_path / "ours", ours, wanted)
+        second = ports.choose_for(tmp_path / "theirs", theirs, wanted)
+        assert first == wanted
+        assert not set(first.values()) & set(second.values())
+        ours.release()
+        assert ports.Claims().take(first["kafka"])
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="claims are abstract sockets, which only Linux has")
+    def test_a_claim_ends_with_its_process_and_a_port_that_is_listened_to_is_not_claimed(self) -> None:
+        port = ports.pick_any()
+        code = f"import sys; from trueloop.embedded.ports import Claims; print(Claims().take({port})); claims = Claims(); print(claims.take({port}))"
+        code += "; sys.stdout.flush(); sys.stdin.read()"
+        with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout is not None
+            assert [other.stdout.readline() for _ in range(2)] == ["True\n"] * 2
+            assert not ports.Claims().take(port)
+            other.kill()
+            other.wait(10)
+        claims = ports.Claims()
+        assert claims.take(port)
+        claims.release()
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", port))
+            server.listen()
+            assert not claims.take(port)
+        assert claims.take(port)
 
 
 class TestLockOfArtifacts:

@@ -1,8 +1,10 @@
 """Ports of the embedded services: defaults when free, kept over restarts, others when taken. Loopback only."""
 
 import contextlib
+import errno
 import json
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -55,9 +57,53 @@ def choose(
     return chosen
 
 
-def choose_for(run_dir: Path, wanted: Mapping[str, int] = DEFAULT_PORTS) -> dict[str, int]:
-    """Choose ports for a state directory and remember them in `RUN_DIR/ports.json`."""
-    chosen = choose(wanted, remembered(run_dir))
+class Claims:
+    """Ports that one runtime has chosen and whose servers may not listen yet, kept from the other runtimes of this machine.
+
+    Without a claim, two runtimes that start together choose the same port; the second then finds a server that answers there, the first's, takes
+    it for its own, and loses it when the first stops. A claim is an abstract Unix socket: like ports it belongs to the network namespace, and it
+    ends with the process, kill -9 included. Other systems than Linux have none; there nothing is claimed.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[int, socket.socket] = {}
+
+    def take(self, port: int) -> bool:
+        """Return whether the port is now this runtime's, and nobody listens there."""
+        if sys.platform == "linux" and port not in self._held:
+            claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                claim.bind(f"\0trueloop-port-{port}")
+            except OSError as error:
+                claim.close()
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                return False
+            self._held[port] = claim
+        if is_free(port):
+            return True
+        self._give_back(port)
+        return False
+
+    def any(self) -> int:
+        """Return a port that the kernel says is free and no other runtime has chosen."""
+        while not self.take(port := pick_any()):
+            pass
+        return port
+
+    def release(self) -> None:
+        """Give every port back."""
+        for port in list(self._held):
+            self._give_back(port)
+
+    def _give_back(self, port: int) -> None:
+        if port in self._held:
+            self._held.pop(port).close()
+
+
+def choose_for(run_dir: Path, claims: Claims, wanted: Mapping[str, int] = DEFAULT_PORTS) -> dict[str, int]:
+    """Choose and claim ports for a state directory, and remember them in `RUN_DIR/ports.json`."""
+    chosen = choose(wanted, remembered(run_dir), is_free=claims.take, pick_any=claims.any)
     write_atomically(run_dir / "ports.json", json.dumps(chosen, indent=2))
     return chosen
 

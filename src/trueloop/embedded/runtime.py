@@ -66,6 +66,7 @@ class EmbeddedRuntime:
         self._writing = threading.Lock()
         self._failure: Exception | None = None
         self._ports: dict[str, int] = {}
+        self._claims = ports.Claims()
 
     @property
     def endpoints(self) -> Endpoints:
@@ -94,7 +95,7 @@ class EmbeddedRuntime:
             self._write_status()
             self._fetch_what_is_missing()
             self._store.verify(KAFKA)
-            self._ports = ports.choose_for(self.layout.run)
+            self._ports = ports.choose_for(self.layout.run, self._claims)
             self.endpoints.write(self.layout.run)
             self._supervisor.start()
             # The broker starts while the registry's files, four times as many bytes, are still being verified.
@@ -130,6 +131,7 @@ class EmbeddedRuntime:
             self._bring_up.join()
         endpoints.remove(self.layout.run)
         status.remove(self.layout.run)
+        self._claims.release()
         self._lock.release()
         self._phase = Phase.STOPPED
 
