@@ -85,24 +85,20 @@ def _methods(runs: Sequence[Run]) -> str:
 
 
 def _questions(runs: Sequence[Run]) -> str:
-    asked: list[tuple[str, str, list[Term]]] = [
-        (f"Does weighting by reviewer reliability beat plain DPO at {MOST:.0%}?", f"{SURE} - {DPO}", [(1, SURE, MOST), (-1, DPO, MOST)]),
-        ("The same at 10 %", f"{SURE} - {DPO}", [(1, SURE, 0.1), (-1, DPO, 0.1)]),
-        (f"Is it who said it, or doubt as such? ({MOST:.0%})", f"{SURE} - {EVENLY}", [(1, SURE, MOST), (-1, EVENLY, MOST)]),
-        (
-            f"Is MPO less sensitive to noise than DPO? (change from 0 to {MOST:.0%})",
-            "change of MPO - change of DPO",
-            [(1, MPO, MOST), (-1, MPO, NO), (-1, DPO, MOST), (1, DPO, NO)],
-        ),
+    doubt, plain = f"{SURE} - {DPO}", f"{MPO}'s change from 0 to {MOST:.0%} - {DPO}'s"
+    asked: list[tuple[str, list[Term]]] = [
+        (f"Does weighting by reviewer reliability beat plain DPO at {MOST:.0%}? ({doubt})", [(1, SURE, MOST), (-1, DPO, MOST)]),
+        (f"The same at 10% ({doubt})", [(1, SURE, 0.1), (-1, DPO, 0.1)]),
+        (f"Is it who said it, or doubt as such, at {MOST:.0%}? ({SURE} - {EVENLY})", [(1, SURE, MOST), (-1, EVENLY, MOST)]),
+        (f"Is MPO less sensitive to noise than DPO? ({plain}: then it is higher)", [(1, MPO, MOST), (-1, MPO, NO), (-1, DPO, MOST), (1, DPO, NO)]),
     ]
     rows = []
-    for question, what, terms in asked:
+    for question, terms in asked:
         for figure in ("reward", "win_rate"):
             found = difference(runs, figure, terms)
-            told = ["", "-", "not measured"] if found is None else [str(found.seeds), str(found), found.verdict]
-            rows.append([question, f"{what}, {SHARES[figure]}", *told])
+            rows.append([question, SHARES[figure], *(["", "-", "not measured"] if found is None else [str(found.seeds), str(found), found.verdict])])
     return "## Questions\n\nDifferences are paired by seed, with standard error and 95 % interval by Student's t.\n\n" + _table(
-        ["question", "difference", "seeds", "value", "what that carries"], rows
+        ["question", "figure", "seeds", "difference", "what that carries"], rows
     )
 
 

@@ -5,7 +5,7 @@ It heeds the one principle that it is asked by, and is wrong about that in a sha
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -24,10 +24,7 @@ _ROLE = "message of the "
 
 
 class ScriptedCritic:
-    """The endpoint, in a process of its own, so that its time is nobody's training time.
-
-    >>> with ScriptedCritic(noise=0.1, seed=1) as url: ...
-    """
+    """The endpoint, in a process of its own, so that its time is nobody's training time. As a context it gives its address."""
 
     def __init__(self, noise: float, seed: int) -> None:
         self._ours, theirs = get_context("fork").Pipe()
@@ -80,7 +77,7 @@ def reply(question: str, noise: float, seed: int) -> str:
     return edited(messages, named["answer"], dimension, errs=errs)
 
 
-def _preferred(messages: list[Mapping[str, str]], first: str, second: str, noise: float, seed: int) -> str:
+def _preferred(messages: Sequence[Mapping[str, str]], first: str, second: str, noise: float, seed: int) -> str:
     direction = net_wins(compared(check(messages, first), check(messages, second)), RUBRIC).direction
     if unit_interval("judge", str(seed), messages[0]["content"], *sorted((first, second))) < noise:
         direction = -direction
