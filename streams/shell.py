@@ -22,8 +22,6 @@ from trueloop.topics import PhysicalTopic, Topic
 
 logger = logging.getLogger(__name__)
 
-RETRY_BUFFER = 1000
-"""Batches of a retry topic that may wait for their time. A full queue would hold back the topics beside it."""
 STATE_BYTES = 8 * 1024 * 1024
 """Largest state of one key, in its changelog."""
 
@@ -67,7 +65,7 @@ def make_app(processor: Processor, settings: Settings, resources: Resources | No
 
 def _add_agent(app: BatchApp, batches: BatchProcessor, topic: Topic, *, retried: bool) -> None:
     name = topic.retry if retried else topic.name
-    channel = app.topic(physical_name(batches.settings.kafka, name), schema=BatchSchema(), maxsize=RETRY_BUFFER if retried else None)
+    channel = app.topic(physical_name(batches.settings.kafka, name), schema=BatchSchema())
 
     async def agent(stream: Any) -> AsyncIterator[int]:
         # Exactly one yield per event: Faust's acknowledgement and its test harness count on it. What is committed is decided by

@@ -390,18 +390,15 @@ def test_lag_counts_from_the_longest_completed_prefix(
 def test_offsets_that_retention_took_before_they_were_read_are_counted_once() -> None:
     tp = TP("traces", 0)
 
-    async def take(_message: Any) -> None:
-        return
-
     consumer = BatchConsumer.__new__(BatchConsumer)
     consumer._read_offset = {tp: None}
     consumer._outstanding = defaultdict(deque)
     consumer.gaps = Counter()
-    consumer.callback = take
+    consumer._hand_over = SimpleNamespace(put=lambda _message: None)
     consumer.app = SimpleNamespace(consumer_generation_id=1)
     for first, last in ((40, 42), (43, 50), (60, 61), (58, 70)):  # from the start of the topic; on; after a gap; fetched again in part
         records: Any = [SimpleNamespace(offset=offset, timestamp=0, timestamp_type=0, key=None, value=b"") for offset in range(first, last)]
-        asyncio.run(consumer._deliver_batches(tp, records))
+        asyncio.run(consumer._take_batches(tp, records))
     assert consumer.gaps == {tp: 1 + 10}
     assert [(found.first_offset, found.next_offset) for found in consumer._outstanding[tp]] == [(40, 42), (43, 50), (60, 61), (61, 70)]
 

@@ -10,11 +10,14 @@ from faust.types import TP, ConsumerMessage
 
 from trueloop.adapters.faust_batch.batch import MAX_BUFFERED_BYTES, Batch, RawRecord, split
 from trueloop.adapters.faust_batch.fetched_records import use_fetched_records
+from trueloop.adapters.faust_batch.hand_over import HandOver
 
 _FETCH_TIMEOUT_S = 1.0
 """How long a fetch may wait for records; it bounds how late a fetch notices that the consumer stops."""
 _RECOVERY_FETCH_TIMEOUT_S = 0.1
 """The same while state is recovered, when seeks wait for the fetch."""
+_BUSY_FETCH_TIMEOUT_S = 0.02
+"""The same while a topic has batches that no agent took yet: it is not fetched then, and must not wait long for those beside it once it may be."""
 _BROKER_WAIT_MS = 150
 """How long the broker may hold a fetch that finds nothing. It answers the requests of a connection in order, so whatever a rebalance asks of it
 waits for the fetch in flight: with Faust's 1500 ms, reading the start of a partition took 1.5 s."""
@@ -38,6 +41,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     A fetch moves the position, so records that are fetched and then passed over would be a hole. Three rules keep holes out, where Faust
     has races: a seek waits until no fetch is in flight; stream topics are not fetched before a rebalance is over (Faust empties its
     queues at the end of one); and a partition without a committed offset is sent back to its beginning, which Faust leaves where it is.
+
+    Topics do not hold up each other. What is fetched is handed to a topic's agents by a task of its own, and a topic is not fetched again before
+    that is done. One task for all would wait for the slowest: labels that are retried, and wait for their tasks, would keep the tasks away.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -48,6 +54,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Offsets between fetches that held no record: deleted by retention before they were read, compacted, or markers of transactions."""
         self._fetching = asyncio.Lock()
         self._freed = asyncio.Event()
+        self._hand_over = HandOver(lambda message: self._until_suspended(self.callback(message)), self.add_future)
 
     def _new_consumer_thread(self) -> PromptConsumerThread:
         return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -70,8 +77,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if self.app.rebalancing:
             wanted = {tp for tp in wanted if self._is_changelog_tp(tp)}
             timeout = _RECOVERY_FETCH_TIMEOUT_S
+        busy = self._hand_over.busy
+        if busy:
+            wanted, timeout = {tp for tp in wanted if tp.topic not in busy}, min(timeout, _BUSY_FETCH_TIMEOUT_S)
         if not wanted:
-            await asyncio.sleep(_RECOVERY_FETCH_TIMEOUT_S)
+            await self._hand_over.until_less_busy(_RECOVERY_FETCH_TIMEOUT_S)
             return {}
         fetched: Mapping[TP, Sequence[RawRecord]] = await super()._getmany(wanted, timeout)
         return fetched
@@ -79,6 +89,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Go to the committed offsets, forgetting what was delivered before: it is fetched again."""
         async with self._fetching:
+            self._hand_over.clear()
             self._outstanding.clear()
             self._finished.clear()
             self._freed.set()
@@ -101,7 +112,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._freed.set()
 
     def on_buffer_full(self, tp: TP) -> None:
-        """Do nothing: the bounded queues hold the fetcher back. Pausing would make it sleep a whole second once every partition is paused."""
+        """Do nothing: a topic whose agents are behind is not fetched. Pausing would make it sleep a whole second once every partition is paused."""
 
     async def verify_all_partitions_active(self) -> None:
         """Do nothing: the check counts messages, so a partition whose batches are whole and few would be reported as stuck."""
@@ -125,8 +136,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _fetch_and_deliver(self) -> None:
         async for tp, records in self.getmany(_FETCH_TIMEOUT_S):
-            deliver = self._deliver_changelog if self._is_changelog_tp(tp) else self._deliver_batches
-            await self._until_suspended(deliver(tp, records))
+            take = self._deliver_changelog if self._is_changelog_tp(tp) else self._take_batches
+            await self._until_suspended(take(tp, records))
 
     async def _until_suspended(self, delivery: Any) -> None:
         """Deliver, but give up when a rebalance suspends the flow: delivery would wait for the end of the rebalance that waits for it."""
@@ -141,7 +152,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             await self.callback(self._message(tp, fresh[-1].offset, fresh[-1], None))
             self._read_offset[tp] = fresh[-1].offset
 
-    async def _deliver_batches(self, tp: TP, records: Sequence[RawRecord]) -> None:
+    async def _take_batches(self, tp: TP, records: Sequence[RawRecord]) -> None:
         expected = self._read_offset[tp]
         if expected is not None and records[0].offset < expected:
             records = [record for record in records if record.offset >= expected]
@@ -151,7 +162,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             await self._room_for(batch)
             self._outstanding[tp].append(batch)
             self._read_offset[tp] = batch.next_offset
-            await self.callback(self._message(tp, batch.first_offset, batch.records[-1], batch))
+            self._hand_over.put(self._message(tp, batch.first_offset, batch.records[-1], batch))
 
     async def _room_for(self, batch: Batch) -> None:
         """Wait until a batch fits into the bytes that may be buffered. One that is larger than all of them waits until it is alone."""
