@@ -41,7 +41,7 @@ class Part:
 
 PLAN = (
     Part("sampling", (topics.REVIEW_QUEUE, topics.REVIEWED_TRACES, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS), begins_anywhere=True),
-    Part("appeals", (topics.REVIEW_QUEUE,)),
+    Part("appeals", (topics.REVIEW_QUEUE, topics.CALIBRATION)),
     Part("profiles", (topics.DRIFT_OBSERVATIONS, topics.DRIFT_VALUES), begins_anywhere=True),
     Part(
         "collection",
