@@ -12,12 +12,12 @@ FROM
     FROM appeals FINAL
     GROUP BY application, trace_id
 ) AS a
-LEFT JOIN (SELECT * FROM v_review_queue WHERE NOT in_population) AS q ON a.application = q.application AND a.trace_id = q.trace_id
+LEFT JOIN (SELECT * FROM v_review_queue WHERE has(reasons, 'APPEAL')) AS q ON a.application = q.application AND a.trace_id = q.trace_id
 LEFT JOIN
 (
     SELECT l.application AS application, l.task_id AS task_id, toNullable(uniqExact(l.reviewer_id)) AS reviewers
     FROM (SELECT application, task_id, reviewer_id FROM v_labels WHERE counts) AS l
-    INNER JOIN (SELECT application, task_id, trace_id FROM v_review_queue WHERE NOT in_population) AS t
+    INNER JOIN (SELECT application, task_id, trace_id FROM v_review_queue WHERE has(reasons, 'APPEAL')) AS t
         ON l.application = t.application AND l.task_id = t.task_id
     WHERE (l.application, t.trace_id, l.reviewer_id) NOT IN
     (

@@ -62,9 +62,9 @@ def pair_changes(before: TaskState, after: TaskState, governed: InForce, cause: 
 
 
 def _task_pairs(state: TaskState, governed: InForce) -> TaskPairs:
-    """Return the pairs of a task that has its labels. One whose answer is known has none."""
+    """Return the pairs of a task that has its labels. One whose answer is known has none, nor has a trial: its prompt is held out."""
     labels = state.speaking
-    if len(labels) < state.of_task.labels_needed:
+    if state.of_task.trial is not None or len(labels) < state.of_task.labels_needed:
         return TaskPairs()
     built = build_pairs(state.of_task, labels, governed.rubric, governed.policy.pairs, state.weights)
     if not state.is_gold:
