@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from trueloop.trainers.on_trial import items_on_trial
 
 from tests.processors.scenario import RUBRIC, policy
 from trueloop.adapters.documents import load_policy, load_rubric
 from trueloop.rubrics.publication import check_policy
-from trueloop.trainers.on_trial import items_on_trial
 
 PEOPLE = {"dimension": "overall", "evaluator": "people", "max_regression": 0.1}
 
