@@ -66,7 +66,7 @@ def gather(context: JobContext, in_force: InForce, calibration: CalibrationSet) 
     """Return what the policy's evaluators need. Raises UnavailableError or IntegrityError."""
     gate = in_force.policy.gate
     checks = {name: check for name in _named(gate, CHECK) if (check := find_check(name)) is not None}
-    read = bool(checks) or bool(_named(gate, JUDGE)) or gate.diagnose_reward is not None
+    read = bool(checks) or bool(_named(gate, JUDGE)) or gate.diagnose_reward is not None or gate.asks_people is not None
     prompts = {item.item_id: chat_messages(item.messages) or [] for item in calibration.items} if read else {}
     pairs: list[PreferencePair] = []
     if any(dimension.evaluator == preference_accuracy.EVALUATOR for dimension in gate.dimensions):
