@@ -88,7 +88,7 @@ DIVIDED = (says("ada", 1), says("ben", 0))
 
 def test_a_trial_is_put_before_nobody_here() -> None:
     """It has a senior of its own."""
-    trial = task(trial=TrialReference(trial_id="trial-1", evaluation_id="evaluation-1"), reasons=[SamplingReason.TRIAL])
+    trial = task(trial=TrialReference(trial_id="trial-1", evaluation_id="evaluation-1", senior=False), reasons=[SamplingReason.TRIAL])
     assert Loop(**ASKED).send(trial, *DIVIDED).asked == []
 
 
