@@ -70,7 +70,8 @@ stands in the last column. Settings: `bench/recipes.py`, nothing was tuned per c
 Two methods learn from more than an order of two answers, so they stand beside the others and not against them. **constitutional**: critic and judge are a
 script that reads the prompt. It heeds the one principle that it is asked by, and is wrong in the stated share of its revisions and of its comparisons. No
 label is trained on. **lamarckian**: a reviewer edits the base model's first answer, dimension by dimension, and misjudges a dimension in the reviewer's
-share."""
+share: there are three chances per answer to err. It learns from what was changed alone, so where right answers are spoilt by mistake, nothing speaks for
+them."""
 
 
 def _methods(runs: Sequence[Run]) -> str:
