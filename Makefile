@@ -121,7 +121,7 @@ bench-optimisers: install ## Train by every method on the same labels, of which 
 	$(BIN)/python bench/optimisers.py $(ARGS)
 
 .PHONY: bench-hh-reward
-bench-hh-reward: install ## Train our reward model on HH-RLHF's pairs, three folds (five minutes); writes bench/results/hh_reward.md. Needs the data.
+bench-hh-reward: install ## Train our reward model on HH-RLHF's pairs, three folds (some twenty CPU minutes); writes bench/results/hh_reward.md. Needs the data.
 	$(BIN)/python bench/hh_reward.py $(ARGS)
 
 .PHONY: bench-agreement

@@ -5,7 +5,7 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from machine import machine
+from machine import TRAINING, machine
 from scipy import stats
 
 Run = dict[str, Any]
@@ -53,7 +53,7 @@ def difference(runs: Sequence[Run], figure: str, terms: Sequence[Term]) -> Diffe
 
 def page(runs: Sequence[Run]) -> str:
     """Return the page of all runs."""
-    return "\n\n".join((_HEAD, _methods(runs), _NOTES, _questions(runs), _costs_of_noise(runs), _times(runs), _missing(runs), machine())) + "\n"
+    return "\n\n".join((_HEAD, _methods(runs), _NOTES, _questions(runs), _costs_of_noise(runs), _times(runs), _missing(runs), machine(*TRAINING))) + "\n"
 
 
 _HEAD = """# Optimisers on the same labels, of which some are wrong

@@ -43,11 +43,11 @@ def test_rows_that_are_no_pair_are_counted_by_reason() -> None:
 
 
 def test_the_page_counts_conversations_and_says_what_was_not_scored() -> None:
-    rows = [row(f"question {number // 2}", f"and {number}", "longer answer", "short") for number in range(40)]
+    rows = [row(f"question {number // 2}", f"and {number}", "longer answer", "short") for number in range(44)]
     pairs, _ = hh_reward.read_pairs(rows)
-    hits: dict[str, Any] = {pair["pair_id"]: float(number % 4 > 0) for number, pair in enumerate(pairs)}
+    hits: dict[str, Any] = {pair["pair_id"]: float(number % 4 > 0) for number, pair in enumerate(pairs[:40])}
     hits["row-0"] = None
     text = hh_reward.page(pairs, {}, [{"hits": hits, "metrics": {"accuracy_here": 0.75}, "cpu_s": 1.0}])
     assert "| reward model | 39 | 20 | 0.769 [" in text
-    assert "| the longer answer | 40 | 20 | 1.000 [" in text
+    assert "| the shorter answer | 40 | 20 | 0.000 [" in text
     assert "Pairs too long for the model: 1." in text
