@@ -150,7 +150,7 @@ def page(pairs: Sequence[Pair], unusable: dict[str, int], folds: Sequence[dict[s
             "By `make bench-hh-reward`: part of the harmless-base test split of Bai et al. 2022 (arXiv:2204.05862; MIT). Three folds by the opening of the",
             "conversation; each pair is scored by a model that saw nothing of its conversation. The model is tiny and was never shown any text but that of the",
             f"other folds, of which it learnt to write the chosen answers ({PASSES} passes); then `trainers/reward.py` with its defaults.",
-            "Nothing was tuned. Equal scores count half. Intervals are Wilson's over conversations; they take the three models as given.",
+            "Nothing was tuned. Equal scores count half. Intervals are Wilson's over conversations; they take the models as given.",
             "",
             *lines,
             "",
