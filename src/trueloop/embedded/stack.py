@@ -13,7 +13,7 @@ from trueloop.embedded.runtime import Stack
 from trueloop.embedded.service import WorkerSpec
 
 PROCESSORS = (
-    "sampling", "appeals", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas",
+    "sampling", "appeals", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas", "disagreements",
     "trigger", "gating",
 )  # fmt: skip
 """Processors of the loop; on one machine they share a process, because each process costs memory and start-up time."""
