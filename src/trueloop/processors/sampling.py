@@ -182,7 +182,7 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
     elif sampling.form is ReviewForm.REWRITE:
         completions = completions[:1]
     task = _task(event, governed, context, included=drawn, identity=identity, split=split, completions=completions)
-    return Step(out=(*out, task, reviewed_trace(event, task, context.blinding_key)), outcome="sampled")
+    return Step(out=(*out, task, reviewed_trace(event, task, context.blinding_key, governed.policy.estimates.cluster_by)), outcome="sampled")
 
 
 def _task(trace: Trace, governed: InForce, context: Context, *, included: Inclusion, identity: str, split: Split, completions: list[str]) -> ReviewTask:
