@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/installed-$(KEY)
 PARALLEL_TESTS := $(wildcard tests/unit tests/processors tests/contract src)
 BROKER_TESTS := $(wildcard tests/integration tests/browser)
 # They wait for a loop to come to rest, and want the machine to themselves.
-LONE_TESTS := $(wildcard tests/integration/test_replay_log.py tests/integration/test_loop.py)
+LONE_TESTS := $(wildcard tests/integration/test_replay_log.py tests/integration/test_loop.py tests/integration/test_people_gate.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -12,7 +12,7 @@ from trueloop.topics import Topic
 
 SENT = (
     topics.TRACES, topics.LABELS, topics.APPEALS, topics.GOLD, topics.RUBRICS, topics.POLICIES, topics.ERASURES,
-    topics.DATASET_ORDERS, topics.JOB_ORDERS, topics.TRAINING_RESULTS, topics.EVALUATIONS,
+    topics.DATASET_ORDERS, topics.JOB_ORDERS, topics.TRAINING_RESULTS, topics.EVALUATIONS, topics.TRIALS,
 )  # fmt: skip
 """Topics that nobody can rebuild: people, services and trainers wrote them."""
 
@@ -41,11 +41,12 @@ class Part:
 
 PLAN = (
     Part("sampling", (topics.REVIEW_QUEUE, topics.REVIEWED_TRACES, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS), begins_anywhere=True),
-    Part("appeals", (topics.REVIEW_QUEUE,)),
+    Part("appeals", (topics.REVIEW_QUEUE, topics.CALIBRATION)),
+    Part("trials", (topics.REVIEW_QUEUE,)),
     Part("profiles", (topics.DRIFT_OBSERVATIONS, topics.DRIFT_VALUES), begins_anywhere=True),
     Part(
         "collection",
-        (topics.REVIEW_QUEUE, topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS),
+        (topics.REVIEW_QUEUE, topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS, topics.TRIAL_OUTCOMES),
         rebuilt=(topics.REVIEW_QUEUE,),
         begins_anywhere=True,
     ),
@@ -118,6 +119,8 @@ RULES: dict[Topic, Rule] = {
         frozenset({"event_id", "occurred_at", "revises", "replaced_weight", "p_correct"}),
         is_gone=lambda record: bool(record["withdrawn"]),
     ),
+    # How often an outcome changed on the way depends on whether labels or what is thought of reviewers was read first.
+    topics.TRIAL_OUTCOMES: Rule(lambda record: f"{record['trial_id']}/{record['senior']}", Kept.LAST_WORD, frozenset({"event_id", "occurred_at"})),
     # Told anew with every batch, at the wall clock's time.
     topics.AGREEMENT: Rule(_window, Kept.LAST_WORD, frozenset({"occurred_at"})),
     topics.REVIEWERS: Rule(lambda record: f"{record['application']}/{record['reviewer_id']}", Kept.LAST_WORD, frozenset({"occurred_at"})),

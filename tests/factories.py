@@ -87,6 +87,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "due_at": START + timedelta(hours=24),
         "appellant": "sealed-subject",
         "adjudicates": "task-0",
+        "trial": {"trial_id": "trial-1", "evaluation_id": "evaluation-1", "senior": True},
         "messages": _MESSAGES,
         "candidates": [{"candidate_id": "candidate-a", "completion": "Your refund is $4.71."}, {"candidate_id": "candidate-b", "completion": HOSTILE}],
     },
@@ -505,8 +506,33 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
             {"kind": ev.DiagnosticKind.WORDS, "n": 1, "candidate": 31.0, "baseline": 42.0, "difference": -11.0},
         ],
         "warnings": [ev.EvaluationWarning.MORE_APOLOGIES],
+        "trials": [
+            {"trial_id": "trial-1", "item_id": "item-1", "identical": False},
+            {"trial_id": "trial-2", "item_id": "item-2", "identical": True},
+        ],
         "seconds": 12.5,
         "error": "checkpoint lacks a tokenizer",
+    },
+    ev.Trial: _POLICY
+    | {
+        "trial_id": "trial-1",
+        "evaluation_id": "evaluation-1",
+        "item_id": "item-1",
+        "prompt_hash": "prompt-1",
+        "slices": _SLICES,
+        "messages": _MESSAGES,
+        "candidate_answer": HOSTILE,
+        "baseline_answer": "Your refund is $4.71.",
+    },
+    ev.TrialOutcome: {
+        "trial_id": "trial-1",
+        "evaluation_id": "evaluation-1",
+        "task_id": "task-1",
+        "senior": True,
+        "dimension": "overall",
+        "verdict": ev.TrialVerdict.CANDIDATE,
+        "revision": 3,
+        "label_ids": ["label-1", "label-2"],
     },
     ev.GateDecision: _RUBRIC_HASHED
     | _POLICY_HASHED
@@ -529,6 +555,8 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
                 "difference": 0.2,
                 "difference_low": 0.125,
                 "difference_high": 0.25,
+                "ties": 12,
+                "answers_missing": 40,
                 "floor": 0.9,
                 "max_regression": 0.02,
                 "superior": True,
@@ -580,6 +608,7 @@ _KEYS = {
     ev.DriftSignal: "series_id", ev.DriftValues: "series_id", ev.DriftFamily: "application", ev.PreferencePair: "pair_id",
     ev.ReviewQuota: "quota_id", ev.SliceDisagreement: "disagreement_id", ev.CalibrationItem: "item_id", ev.DatasetVersion: "name", ev.DatasetOrder: "dataset",
     ev.TrainingRequest: "job_id", ev.JobOrder: "job_id", ev.TrainingResult: "job_id", ev.Evaluation: "candidate", ev.GateDecision: "candidate",
+    ev.Trial: "trial_id", ev.TrialOutcome: "trial_id",
     ev.Release: "application", ev.RubricPublished: "rubric_id", ev.PolicyPublished: "policy_id", ev.Erasure: "subject_id",
 }  # fmt: skip
 

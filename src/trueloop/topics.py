@@ -82,6 +82,8 @@ TRAINING_REQUESTS = Topic("training-requests", ev.TrainingRequest, lambda e: e.j
 JOB_ORDERS = Topic("job-orders", ev.JobOrder, lambda e: e.job_id)
 TRAINING_RESULTS = Topic("training-results", ev.TrainingResult, lambda e: e.job_id)
 EVALUATIONS = Topic("evaluations", ev.Evaluation, lambda e: e.candidate)
+TRIALS = Topic("trials", ev.Trial, lambda e: e.trial_id, restricted=True)
+TRIAL_OUTCOMES = Topic("trial-outcomes", ev.TrialOutcome, lambda e: e.trial_id, restricted=True)
 GATES = Topic("gates", ev.GateDecision, lambda e: e.candidate)
 RELEASES = Topic("releases", ev.Release, lambda e: e.application, cleanup_policy="compact")
 RUBRICS = Topic("rubrics", ev.RubricPublished, lambda e: f"{e.rubric_id}@{e.version}", cleanup_policy="compact")
@@ -91,7 +93,7 @@ ERASURES = Topic("erasures", ev.Erasure, lambda e: e.subject_id)
 ALL: tuple[Topic, ...] = (
     TRACES, REVIEW_QUEUE, LABELS, APPEALS, GOLD, AGREEMENT_UNITS, AGREEMENT, REVIEWERS, TRUTHS, REVIEWED_TRACES, ESTIMATES,
     DRIFT_OBSERVATIONS, DRIFT_VALUES, DRIFT, DRIFT_FAMILIES, REVIEW_QUOTAS, SLICE_DISAGREEMENTS, PREFERENCE_PAIRS, CALIBRATION, DATASET_VERSIONS,
-    DATASET_ORDERS, TRAINING_REQUESTS, JOB_ORDERS, TRAINING_RESULTS, EVALUATIONS, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
+    DATASET_ORDERS, TRAINING_REQUESTS, JOB_ORDERS, TRAINING_RESULTS, EVALUATIONS, TRIALS, TRIAL_OUTCOMES, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
 )  # fmt: skip
 
 _BY_NAME = {topic.name: topic for topic in ALL}

@@ -38,7 +38,8 @@ GROUPS = {
     "agreement": ("agreement-units",), "drift": ("drift-observations",),
     "estimates": ("reviewed-traces", "truths", "drift-observations"),
     "reviewers": ("review-queue", "labels", "labels.retry", "gold"),
-    "trigger": ("preference-pairs", "agreement", "releases", "gates", "training-results", "drift"), "gating": ("evaluations", "releases", "drift"),
+    "trigger": ("preference-pairs", "agreement", "releases", "gates", "training-results", "drift"),
+    "trials": ("trials", "trial-outcomes"), "gating": ("evaluations", "trial-outcomes", "releases", "drift"),
 }  # fmt: skip
 
 

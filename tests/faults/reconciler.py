@@ -22,6 +22,7 @@ READERS = {
     "preference-pairs": {"trigger", "sink"}, "agreement": {"disagreements", "trigger", "sink"},
     "gates": {"trigger", "sink"}, "training-results": {"trigger", "sink"},
     "releases": {"gating", "trigger", "sink"}, "evaluations": {"gating", "sink"},
+    "trials": {"trials", "sink"}, "trial-outcomes": {"trials", "gating", "sink"},
 }  # fmt: skip
 """Who reads a topic and so refuses its bad records; of the other topics it is the sink alone."""
 NOT_RECONCILED = frozenset({"profiles"})

@@ -197,7 +197,7 @@ def test_the_scenario_reaches_every_reason_and_stratum() -> None:
     ]
     tasks = [event for event in stepped(events)[1] if isinstance(event, ReviewTask)]
     assert {reason for task in tasks for reason in task.reasons} == set(SamplingReason) - {
-        SamplingReason.UNKNOWN, SamplingReason.APPEAL, SamplingReason.ADJUDICATION,
+        SamplingReason.UNKNOWN, SamplingReason.APPEAL, SamplingReason.ADJUDICATION, SamplingReason.TRIAL,
     }  # fmt: skip
     assert {task.stratum for task in tasks} == {"all", "plan=b", "anomaly:SLOW", "alarm:locale=a", "alarm:all"}
 

@@ -14,6 +14,7 @@ from trueloop.commands.output import JSON_OPTION, print_json, print_table, print
 from trueloop.errors import ConfigurationError
 from trueloop.events import DimensionVerdict, Evaluation, Event, GateDecision, GateReason, Verdict
 from trueloop.rubrics import Policy, Rubric
+from trueloop.rubrics.gate_policy import PEOPLE
 
 if TYPE_CHECKING:
     from trueloop.gates.looks import Look
@@ -199,6 +200,8 @@ def _show_power(policy: Policy, look: "Look", assumed: "Assumptions", rows: "Seq
 
 
 def _limit(each: DimensionVerdict) -> str | None:
+    if each.evaluator == PEOPLE:
+        return None  # their floor is a win rate, and a difference from the baseline is none
     if each.superior:
         return "> 0"
     return None if each.max_regression is None else f"{-each.max_regression:g}"

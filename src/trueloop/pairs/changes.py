@@ -63,10 +63,10 @@ def pair_changes(before: TaskState, after: TaskState, governed: InForce, cause: 
 
 
 def _task_pairs(state: TaskState, governed: InForce) -> TaskPairs:
-    """Return the pairs of a task that has its labels, or that an adjudicator has settled. One whose answer is known has none, nor has an adjudication:
-    what is decided there is said of the task that it settles."""
+    """Return the pairs of a task that has its labels, or that an adjudicator has settled. One whose answer is known has none; nor has a trial, whose prompt
+    is held out, nor an adjudication: what is decided there is said of the task that it settles."""
     task, labels = state.of_task, state.speaking
-    if task.adjudicates is not None or (len(labels) < task.labels_needed and not is_decided(state.truth)):
+    if task.trial is not None or task.adjudicates is not None or (len(labels) < task.labels_needed and not is_decided(state.truth)):
         return TaskPairs()
     built = build_pairs(task, heard_labels(task, labels, state.truth), governed.rubric, governed.policy.pairs, state.weights)
     if not state.is_gold:

@@ -1,6 +1,8 @@
 """Collection: tasks, their labels, what is probably true of them and which of them have a known answer in; agreement units, rubric losses and
 preference pairs out, and the call for an adjudicator, where a truth needs one and the policy names a pool. State is one task with its labels.
 
+A trial, in which people compare a candidate with what serves, gives none of these: it tells the gate whose answer won.
+
 A pair is made as soon as the task has its labels, with the reviewers' weights as they were last told, and the probability that its order is right.
 Before a task's truth has been told of just these labels, that probability takes every reviewer for as competent as a new one. When the truth comes,
 the pair is revised if reviewers weigh something else, or if the probability differs by more than the policy's `revise_above`.
@@ -23,6 +25,7 @@ from trueloop.labels.validation import fault_of
 from trueloop.pairs.build import Dropped
 from trueloop.pairs.changes import Cause, pair_changes
 from trueloop.pairs.task_state import GoldMark, TaskState
+from trueloop.pairs.trial_change import OTHER_KEY, trial_change
 from trueloop.processors.processor import Context, Processor, Source, Step
 from trueloop.rejection import Rejection, RejectReason
 from trueloop.reviewers.adjudication import adjudication_task
@@ -33,7 +36,7 @@ from trueloop.topics import GOLD, LABELS, REVIEW_QUEUE, TRUTHS
 OUTCOMES = frozenset(
     {"task_opened", "accepted", "accepted_late", "replaced", "retracted", "duplicate", "retried", "rejected", "no_policy", "truth_noted", "gold_noted", "stale"}
 )
-DROPS = frozenset(reason.value for reason in Dropped)
+DROPS = frozenset({OTHER_KEY, *(reason.value for reason in Dropped)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,9 @@ def _note(state: TaskState, truth: ItemTruth, source: Source, context: Context) 
 
 def _adjudication(state: TaskState, context: Context) -> Iterator[ReviewTask]:
     """Ask an adjudicator about a task that needs one, once, as the task's policy says. Whether its answer is known plays no part: who is asked would
-    show which tasks are gold."""
+    show which tasks are gold. A trial has a senior of its own."""
     task = state.task
-    if task is None or task.adjudicates is not None or state.unsettled_at is None:
+    if task is None or task.adjudicates is not None or task.trial is not None or state.unsettled_at is None:
         return
     governed = context.governance.policy(task.policy_id, task.policy_version)
     pool = None if governed is None else governed.policy.reviewers.adjudicators
@@ -120,7 +123,8 @@ def _retold(before: TaskState, after: TaskState, cause: Cause, outcome: str, con
     if governed is None:
         return Step(after, outcome=outcome)
     change = pair_changes(before, after, governed, cause, context.blinding_key)
-    return Step(change.applied_to(after), tuple(change.out), outcome, drops=change.drops)
+    trial = trial_change(change.applied_to(after), governed, cause.at, context.blinding_key)
+    return Step(trial.state, (*change.out, *trial.out), outcome, drops={**change.drops, **trial.drops})
 
 
 def _apply(state: TaskState, task: ReviewTask, label: Label, rubric: Rubric) -> _Change:
@@ -158,7 +162,8 @@ def _advance(state: TaskState, label: Label, change: _Change, governed: InForce,
     if complete and not state.observed and task.in_population:
         units = [event for event in out if isinstance(event, AgreementUnits)]
         out += _observations(task, change.labels, units, governed, context)
-    return Step(pairs.applied_to(following), tuple(out), change.outcome, drops=pairs.drops)
+    trial = trial_change(pairs.applied_to(following), governed, label.occurred_at, context.blinding_key)
+    return Step(trial.state, (*out, *trial.out), change.outcome, drops={**pairs.drops, **trial.drops})
 
 
 def _observations(task: ReviewTask, labels: tuple[Label, ...], units: list[AgreementUnits], governed: InForce, context: Context) -> Iterator[DriftObservations]:

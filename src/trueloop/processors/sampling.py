@@ -15,7 +15,6 @@ from trueloop.columns.walk import Flags, Ints
 from trueloop.drift.observations import Losses, observations
 from trueloop.drift.series import DriftSeries, drift_series
 from trueloop.events import (
-    CalibrationItem,
     CalibrationReason,
     Consent,
     DriftObservations,
@@ -35,6 +34,7 @@ from trueloop.rubrics import InForce
 from trueloop.sampling.blinding import blind
 from trueloop.sampling.draws import Hashes, draws, hashes
 from trueloop.sampling.edge_cases import failed_with_answer
+from trueloop.sampling.held_out import held_out
 from trueloop.sampling.inclusion import Inclusion, inclusions
 from trueloop.sampling.reviewed import reviewed_trace
 from trueloop.sampling.rows import EPOCH, HOT, TraceRows, characters, joined, rows_of, rows_of_events
@@ -177,7 +177,7 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
     split = split_of(cluster_of(event.messages, event.slices, sampling.split_by), sampling.calibration_share)
     out: tuple[Event, ...] = ()
     if split is Split.CALIBRATION:
-        out = (_held_out(event, identity),)
+        out = (held_out(event.application, event.trace_id, event.messages, at=event.occurred_at, slices=event.slices, reason=CalibrationReason.HASH_SPLIT),)
         if not sampling.review_calibration:
             return Step(out=out, outcome="not_reviewed")
     completions = list(dict.fromkeys((event.completion, *(alternative.completion for alternative in event.alternatives))))
@@ -219,21 +219,6 @@ def _task(trace: Trace, governed: InForce, context: Context, *, included: Inclus
         due_at=trace.occurred_at + timedelta(minutes=policy.sampling.due_minutes),
         messages=trace.messages,
         candidates=blind(context.blinding_key, task_id, completions),
-    )
-
-
-def _held_out(trace: Trace, identity: str) -> CalibrationItem:
-    item_id = derive_id("calibration", trace.application, identity)
-    return CalibrationItem(
-        event_id=derive_id("calibration-item", item_id, trace.trace_id),
-        occurred_at=trace.occurred_at,
-        application=trace.application,
-        item_id=item_id,
-        prompt_hash=identity,
-        trace_id=trace.trace_id,
-        reason=CalibrationReason.HASH_SPLIT,
-        slices=trace.slices,
-        messages=trace.messages,
     )
 
 
