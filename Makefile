@@ -124,6 +124,10 @@ bench-optimisers: install ## Train by every method on the same pairs with turned
 bench-agreement: install ## Measure what agreement costs per label and per key; writes bench/results/agreement.md.
 	$(BIN)/python bench/agreement.py
 
+.PHONY: bench-labels
+bench-labels: install ## Measure what the other statistics of labels cost: reviewers, estimates, spans; writes bench/results/label_statistics.md.
+	$(BIN)/python bench/label_statistics.py
+
 build/river/installed: requirements/river.txt | $(INSTALLED)
 	$(PYTHON) -m venv build/river
 	$(UV) pip install --quiet --python build/river/bin/python --require-hashes --requirement requirements/river.txt

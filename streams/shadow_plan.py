@@ -46,7 +46,7 @@ PLAN = (
     Part("profiles", (topics.DRIFT_OBSERVATIONS, topics.DRIFT_VALUES), begins_anywhere=True),
     Part(
         "collection",
-        (topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS, topics.TRIAL_OUTCOMES),
+        (topics.REVIEW_QUEUE, topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS, topics.TRIAL_OUTCOMES),
         rebuilt=(topics.REVIEW_QUEUE,),
         begins_anywhere=True,
     ),

@@ -191,7 +191,7 @@ def _check_blinding_key(settings: Settings, codec: Codec, stretches: Stretches) 
     side = Side(settings.kafka, {}, stretches.real)
     for _, record in side.records(topics.REVIEW_QUEUE.name):
         task = _record(codec, record)
-        if task is None:
+        if task is None or task["adjudicates"] is not None:
             continue
         ids = [candidate["candidate_id"] for candidate in task["candidates"]]
         if {candidate_id(key, task["task_id"], index) for index in range(len(ids))} == set(ids):

@@ -87,6 +87,7 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "due_at": START + timedelta(hours=24),
         "appellant": "sealed-subject",
         "trial": {"trial_id": "trial-1", "evaluation_id": "evaluation-1", "senior": True},
+        "adjudicates": "task-0",
         "messages": _MESSAGES,
         "candidates": [{"candidate_id": "candidate-a", "completion": "Your refund is $4.71."}, {"candidate_id": "candidate-b", "completion": HOSTILE}],
     },
@@ -213,10 +214,19 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "labels": [{"label_id": "label-1", "reviewer_id": "reviewer-1", "weight": 0.5, "involved": True}],
         "units": [
             {"dimension": "overall", "candidate_id": None, "categories": [-1, 0, 1], "probabilities": [0.0625, 0.875, 0.0625], "mean": None, "n_labels": 1},
-            {"dimension": "tone", "candidate_id": "candidate-a", "categories": [-2, 4], "probabilities": [0.25, 0.75], "mean": 2.5, "n_labels": 1},
+            {
+                "dimension": "tone",
+                "candidate_id": "candidate-a",
+                "categories": [-2, 4],
+                "probabilities": [0.25, 0.75],
+                "mean": 2.5,
+                "n_labels": 1,
+                "decided": 4,
+            },
             {"dimension": "tone", "candidate_id": "candidate-b", "categories": [], "probabilities": [], "mean": None, "n_labels": 0},
         ],
         "adjudicate": True,
+        "adjudicators": [{"label_id": "label-2", "reviewer_id": "reviewer-2", "weight": 1.0, "involved": False}],
     },
     ev.ReviewedTrace: _RUBRIC
     | _POLICY

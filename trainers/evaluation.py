@@ -14,7 +14,6 @@ from trueloop.trainers.on_trial import items_on_trial, trials
 from trueloop.trainers.preference_accuracy import EVALUATOR as PREFERENCE_ACCURACY
 from trueloop.trainers.reward_diagnosis import diagnose_reward
 
-from trueloop.adapters.governance_store import GovernanceStore
 from trueloop.errors import ConfigurationError
 from trueloop.events import Evaluation, EvaluatorEvidence, Event, ItemOnTrial, PairedScores, TrainingResult, derive_id
 from trueloop.gates.diagnostics import diagnose, warnings
@@ -55,11 +54,7 @@ def evaluate(context: JobContext, result: TrainingResult) -> Iterator[Event]:
 
 def _in_force(context: JobContext) -> InForce:
     request = context.request
-    store = GovernanceStore(context.settings.kafka, context.codec)
-    try:
-        found = store.fresh(time.monotonic()).policy(request.policy_id, request.policy_version)
-    finally:
-        store.close()
+    found = context.governance.policy(request.policy_id, request.policy_version)
     if found is None:
         raise ConfigurationError(f"policy {request.policy_id!r} version {request.policy_version} is not published; publish it and request the job again")
     return found

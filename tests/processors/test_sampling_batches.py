@@ -175,7 +175,9 @@ def test_the_scenario_reaches_every_reason_and_stratum() -> None:
         for n in range(200)
     ]
     tasks = [event for event in stepped(events)[1] if isinstance(event, ReviewTask)]
-    assert {reason for task in tasks for reason in task.reasons} == set(SamplingReason) - {SamplingReason.UNKNOWN, SamplingReason.APPEAL, SamplingReason.TRIAL}
+    assert {reason for task in tasks for reason in task.reasons} == set(SamplingReason) - {
+        SamplingReason.UNKNOWN, SamplingReason.APPEAL, SamplingReason.ADJUDICATION, SamplingReason.TRIAL,
+    }  # fmt: skip
     assert {task.stratum for task in tasks} == {"all", "plan=b", "anomaly:SLOW", "alarm:locale=a", "alarm:all"}
 
 

@@ -100,7 +100,6 @@ def _evaluate(gate: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPa
             raise ConfigurationError("no judge of that name")
         return Judge(name, Judging(), "scripted")
 
-    monkeypatch.setattr(evaluation, "_in_force", lambda _: in_force)
     monkeypatch.setattr(evaluation, "take_snapshot", lambda *_: snapshot)
     monkeypatch.setattr(evaluation_material, "find_check", lambda _: lambda _prompt, text: {"accuracy": float(text == CALM)})
     monkeypatch.setattr(model_scores, "answer", lambda _load, file, prompts, *_: answers(file.checkpoint, prompts))
@@ -110,7 +109,7 @@ def _evaluate(gate: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(reward_diagnosis.RewardModel, "load", lambda *_, **__: Rewarding())
     store = SimpleNamespace(root=tmp_path, checkpoint=lambda uri: SimpleNamespace(checkpoint=uri.removeprefix("models://")), resolve=lambda *_: tmp_path)
     request = example(TrainingRequest, baseline_checkpoint="old", baseline_uri="models://old")
-    context: Any = SimpleNamespace(request=request, settings=None, store=store, alive=lambda: None)
+    context: Any = SimpleNamespace(request=request, settings=None, store=store, alive=lambda: None, governance=SimpleNamespace(policy=lambda *_: in_force))
     result = example(TrainingResult, checkpoint="new", checkpoint_uri="models://new", occurred_at=START)
     return list(evaluation.evaluate(context, result))
 

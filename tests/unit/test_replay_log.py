@@ -246,12 +246,13 @@ def test_the_clock_of_a_rerun_is_that_of_its_records() -> None:
 def test_a_rebuild_from_a_moment_on_is_about_what_came_since() -> None:
     scope = Scope(NOW, {("traces", 1): 10})
     scope.take_in("task-new")
-    before, since = {"occurred_at": NOW - timedelta(seconds=1)}, {"occurred_at": NOW}
+    before, since = ({"occurred_at": NOW - timedelta(seconds=ago), "adjudicates": None} for ago in (1, 0))
     assert scope.leaves_out(topics.REVIEW_QUEUE, before)
     assert not scope.leaves_out(topics.REVIEW_QUEUE, since)
     assert scope.leaves_out(topics.PREFERENCE_PAIRS, {"task_id": "task-old"})
     assert not scope.leaves_out(topics.PREFERENCE_PAIRS, {"task_id": "task-new"})
     for task, left_out in (("task-old", True), ("task-new", False)):
+        assert scope.leaves_out(topics.REVIEW_QUEUE, since | {"adjudicates": task}) is left_out
         record = {"source": None, "marks": np.array([mark_of(task)], "<i8").tobytes()}
         assert scope.leaves_out(topics.DRIFT_OBSERVATIONS, record) is left_out
     assert scope.is_before("traces/1", 9)

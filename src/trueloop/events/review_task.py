@@ -30,6 +30,7 @@ class SamplingReason(StrEnum):
     ANOMALY = "ANOMALY"
     APPEAL = "APPEAL"
     ALARM = "ALARM"
+    ADJUDICATION = "ADJUDICATION"
     TRIAL = "TRIAL"
 
 
@@ -65,7 +66,7 @@ class ReviewTask(Event):
     )
     stratum: str = Field(description="The stratum that the probability belongs to, such as 'all', 'locale=de', 'anomaly:SLOW' or 'alarm:locale=de'.")
     reasons: list[SamplingReason] = Field(
-        min_length=1, description="Why the trace was chosen: UNIFORM, UNCERTAINTY, ANOMALY, APPEAL or ALARM; TRIAL of what is no trace."
+        min_length=1, description="Why the trace was chosen: UNIFORM, UNCERTAINTY, ANOMALY, APPEAL, ALARM or ADJUDICATION; TRIAL of what is no trace."
     )
     slices: dict[str, str] = Field(default_factory=dict, description="Segments of the trace: name to value.")
     prompt_hash: Identifier = Field(description="Identity of the prompt.")
@@ -79,14 +80,15 @@ class ReviewTask(Event):
         description="Hash of the subject who objects, sealed with the deployment's blinding key: it is another word on each task, so it shows no reviewer "
         "which tasks are of one user. Null for a task that is no appeal, and for an appeal without a subject.",
     )
+    adjudicates: Identifier | None = Field(
+        default=None, description="The task whose truth this one is to settle, with the same candidates under the same ids; null for a task of its own."
+    )
     trial: TrialReference | None = Field(default=None, description="The trial that it is part of; null for a task that is none.")
     messages: list[Message] = Field(min_length=1, description="The prompt, oldest turn first.")
     candidates: list[Candidate] = Field(min_length=1, max_length=26, description="Completions in display order, which is random per task; 1 to 26.")
 
     @property
     def in_population(self) -> bool:
-        """Whether it was drawn from all traces with a known probability.
-
-        An appeal was not, for a user chose it; nor was a trial, whose answers were never served. They enter no estimate.
-        """
-        return not {SamplingReason.APPEAL, SamplingReason.TRIAL} & set(self.reasons)
+        """Whether it was drawn from all traces with a known probability. An appeal was not: a user chose it, so it enters no estimate. Nor was an
+        adjudication, which speaks on the task that it settles and nowhere else, or a trial, whose answers were never served."""
+        return not {SamplingReason.APPEAL, SamplingReason.ADJUDICATION, SamplingReason.TRIAL}.intersection(self.reasons)

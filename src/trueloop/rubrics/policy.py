@@ -156,6 +156,7 @@ class Reviewers(Section):
     watch_weight: Share = Field(default=0.5, description="What the votes of a reviewer under watch count; at 0.5, two accounts of one person have one voice.")
     route_above: Share = Field(default=0.8, description="Lower bound of the reliability from which a reviewer is asked first about a dimension.")
     adjudicate_below: Share = Field(default=0.8, description="A task whose likeliest truth is less probable than this goes to an adjudicator.")
+    adjudicators: Name | None = Field(default=None, description="Pool that is asked, once per task, about tasks that need an adjudicator; null asks nobody.")
     truth_step: Share = Field(
         default=0.05, description="Probability that has to move before a task's truth is told anew, when only what is thought of its reviewers has changed."
     )

@@ -63,10 +63,13 @@ GROUP BY p.pair_id
 HAVING NOT argMax(p.withdrawn OR NOT p.trainable, p._offset)
 ORDER BY max(p._offset) DESC"""
 
+_SETTLED = "SELECT assumeNotNull(adjudicates) FROM review_queue WHERE task_id = {id:String} AND adjudicates IS NOT NULL"
+
 CAME_FROM: dict[str, tuple[Link, ...]] = {
     "trace": (Link("checkpoint", "SELECT assumeNotNull(checkpoint) AS id, model AS said FROM traces WHERE trace_id = {id:String}", "answered by", ends=True),),
     "task": (
         Link("trace", f"SELECT trace_id AS id, {_TRACE} FROM traces WHERE trace_id IN (SELECT trace_id FROM review_queue WHERE task_id = {{id:String}})"),
+        Link("task", f"SELECT task_id AS id, {_TASK} FROM review_queue WHERE task_id IN ({_SETTLED})", "settles"),
         Link("trial", f"SELECT trial_id AS id, {_TRIAL} FROM trials WHERE trial_id IN (SELECT trial.trial_id FROM review_queue WHERE task_id = {{id:String}})"),
     ),
     "trial": (
@@ -172,7 +175,10 @@ CAME_OF: dict[str, tuple[Link, ...]] = {
         Link("task", f"SELECT task_id AS id, {_TASK} FROM review_queue WHERE trace_id = {{id:String}}"),
         Link("alarm", f"SELECT event_id AS id, {_ALARM} FROM drift WHERE has(evidence_trace_ids, {{id:String}}) ORDER BY occurred_at DESC"),
     ),
-    "task": (Link("label", f"SELECT event_id AS id, {_LABEL} FROM labels WHERE task_id = {{id:String}} ORDER BY occurred_at DESC"),),
+    "task": (
+        Link("label", f"SELECT event_id AS id, {_LABEL} FROM labels WHERE task_id = {{id:String}} ORDER BY occurred_at DESC"),
+        Link("task", f"SELECT task_id AS id, {_TASK} FROM review_queue WHERE adjudicates = {{id:String}}", "settled by"),
+    ),
     "trial": (Link("task", f"SELECT task_id AS id, {_TASK} FROM review_queue WHERE trial.trial_id = {{id:String}} ORDER BY trial.senior"),),
     "outcome": (
         Link(

@@ -34,7 +34,7 @@ _REVIEWED = """
     FROM (
         SELECT task_id, any(trace_id) AS trace_id, 1 / any(sampling_prob) AS weight
         FROM review_queue FINAL
-        WHERE application = {application:String} AND NOT hasAny(reasons, ['APPEAL', 'TRIAL'])
+        WHERE application = {application:String} AND NOT hasAny(reasons, ['APPEAL', 'ADJUDICATION', 'TRIAL'])
         GROUP BY task_id
     ) AS t
     INNER JOIN (SELECT trace_id, any(place) AS place FROM (READABLE) GROUP BY trace_id) AS p ON t.trace_id = p.trace_id
