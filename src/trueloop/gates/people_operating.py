@@ -39,7 +39,7 @@ def people_characteristics(
     """
     limit, found = gate.least_win_rate, list[PeopleCharacteristic]()
     for rate in dict.fromkeys((max(limit - better, 0.0), limit, 0.5, 0.5 + better)):
-        drawn = (random.random((simulations, comparisons)) < rate).astype(float).tolist()
+        drawn = random.binomial(1, rate, (simulations, comparisons)).astype(float).tolist()
         for n in dict.fromkeys((-(-comparisons // 4), -(-comparisons // 2), comparisons)):
             rates = [WinRate(tuple(answers[:n]), 0) for answers in drawn]
             passed = sum(shown.p_above(limit) <= alpha for shown in rates)
