@@ -10,7 +10,7 @@ from trueloop.trainers.job_context import JobContext
 
 from trueloop.datasets.calibration import CalibrationSet
 from trueloop.datasets.chat import ChatMessage, chat_messages
-from trueloop.datasets.pairs_dataset import build_pairs_dataset, is_seen, seen_prompts
+from trueloop.datasets.pairs_dataset import build_pairs_dataset, is_probable, is_seen, seen_prompts
 from trueloop.events import PreferencePair, Split
 from trueloop.gates.probes import Probe
 from trueloop.rubrics import InForce
@@ -73,7 +73,7 @@ def gather(context: JobContext, in_force: InForce, calibration: CalibrationSet) 
         split_by = in_force.policy.sampling.split_by
         trained = seen_prompts(context.pair_log, split_by)
         held_out = build_pairs_dataset(context.dataset_log, context.selection(Split.CALIBRATION)).pairs
-        pairs = [pair for pair in held_out if not is_seen(pair, trained, split_by)][: gate.max_items]
+        pairs = [pair for pair in held_out if is_probable(pair, gate.pairs_p_correct) and not is_seen(pair, trained, split_by)][: gate.max_items]
     slices = {item.item_id: item.slices for item in calibration.items} | {pair.pair_id: pair.slices for pair in pairs}
     probes = {category: find_probes(category) for category in _named(gate, PROBE)}
     return Material(in_force, len(calibration.items), prompts, probes, checks, pairs, slices)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.processors.scenario import START, context, label, policy, prefers, ratings, task
-from trueloop.events import Event, GoldAnswer, ItemTruth, Label, PreferencePair, Rating, ReviewForm, ReviewTask, SamplingReason
+from trueloop.events import Event, GoldAnswer, ItemTruth, Label, PreferencePair, Rating, ReviewForm, ReviewTask, SamplingReason, TrialReference
 from trueloop.processors import collection, reviewers
 from trueloop.processors.processor import Source
 from trueloop.reviewers.adjudication import adjudication_id
@@ -84,6 +84,12 @@ DIVIDED = (says("ada", 1), says("ben", 0))
 
 
 # Who is asked, and what -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_is_put_before_nobody_here() -> None:
+    """It has a senior of its own."""
+    trial = task(trial=TrialReference(trial_id="trial-1", evaluation_id="evaluation-1", senior=False), reasons=[SamplingReason.TRIAL])
+    assert Loop(**ASKED).send(trial, *DIVIDED).asked == []
 
 
 def test_a_task_that_stays_open_is_put_before_the_pool_once() -> None:

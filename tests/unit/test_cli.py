@@ -118,7 +118,7 @@ def test_workers_are_listed_and_checked(capsys: pytest.CaptureFixture[str]) -> N
     assert cli.run(["worker", "--list", "--json"]) == cli.OK
     assert {entry["name"] for entry in json.loads(capsys.readouterr().out)} == {
         "sampling", "appeals", "trials", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas",
-        "trigger", "gating", "sink", "trainer",
+        "disagreements", "trigger", "gating", "sink", "trainer",
     }  # fmt: skip
     for arguments, said in ((["smapling"], "no worker 'smapling'"), (["sink", "trainer"], "each run alone"), ([], "no worker named")):
         assert cli.run(["worker", *arguments]) == cli.USAGE

@@ -1,6 +1,6 @@
 -- What waits for reviewers: every task with the labels that it has (one per reviewer) and needs. OPEN, OVERDUE or DONE. Holds no human text.
--- Estimates over all traces take the tasks `in_population` only, each with the weight 1 / sampling_prob: an appeal was chosen by a user,
--- an adjudication for what reviewers said of the task that it `adjudicates`, and the answers of a trial were never served.
+-- Estimates over all traces take the tasks `in_population` only, each with the weight 1 / sampling_prob: an appeal was chosen by a user, an
+-- adjudication for what reviewers said of the task that it `adjudicates`, and the answers of a trial were never served.
 CREATE OR REPLACE VIEW v_review_queue AS
 SELECT
     t.application AS application, t.task_id AS task_id, multiIf(labels_received >= t.labels_needed, 'DONE', t.due_at < now(), 'OVERDUE', 'OPEN') AS status,

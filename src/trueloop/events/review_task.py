@@ -89,6 +89,9 @@ class ReviewTask(Event):
 
     @property
     def in_population(self) -> bool:
-        """Whether it was drawn from all traces with a known probability. An appeal was not: a user chose it, so it enters no estimate. Nor was an
-        adjudication, which speaks on the task that it settles and nowhere else, or a trial, whose answers were never served."""
+        """Whether it was drawn from all traces with a known probability.
+
+        An appeal was not, for a user chose it; nor was an adjudication, which speaks on the task that it settles and nowhere else; nor was a trial,
+        whose answers were never served. They enter no estimate.
+        """
         return not {SamplingReason.APPEAL, SamplingReason.ADJUDICATION, SamplingReason.TRIAL}.intersection(self.reasons)

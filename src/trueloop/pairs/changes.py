@@ -63,8 +63,8 @@ def pair_changes(before: TaskState, after: TaskState, governed: InForce, cause: 
 
 
 def _task_pairs(state: TaskState, governed: InForce) -> TaskPairs:
-    """Return the pairs of a task that has its labels, or that an adjudicator has settled. One whose answer is known has none, nor has a trial, whose
-    prompt is held out, or an adjudication: what is decided there is said of the task that it settles."""
+    """Return the pairs of a task that has its labels, or that an adjudicator has settled. One whose answer is known has none; nor has a trial, whose prompt
+    is held out, nor an adjudication: what is decided there is said of the task that it settles."""
     task, labels = state.of_task, state.speaking
     if task.trial is not None or task.adjudicates is not None or (len(labels) < task.labels_needed and not is_decided(state.truth)):
         return TaskPairs()

@@ -100,10 +100,10 @@ def _note(state: TaskState, truth: ItemTruth, source: Source, context: Context) 
 
 def _adjudication(state: TaskState, context: Context) -> Iterator[ReviewTask]:
     """Ask an adjudicator about a task that needs one, once, as the task's policy says. Whether its answer is known plays no part: who is asked would
-    show which tasks are gold."""
+    show which tasks are gold. A trial has a senior of its own."""
     task = state.task
     if task is None or task.adjudicates is not None or task.trial is not None or state.unsettled_at is None:
-        return  # seniors of a trial are asked by the gate's own rule
+        return
     governed = context.governance.policy(task.policy_id, task.policy_version)
     pool = None if governed is None else governed.policy.reviewers.adjudicators
     if governed is not None and pool is not None:

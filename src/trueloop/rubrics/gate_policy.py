@@ -105,6 +105,12 @@ class Gate(Section):
         le=1.0,
         description="Least correlation with human ratings that the lower 95 % bound of a judge has to show before its scores decide; null asks for none.",
     )
+    pairs_p_correct: float = Field(
+        default=0.5,
+        ge=0.5,
+        lt=1.0,
+        description="Held-out pairs whose order is less probable than this are not put to the models (preference-accuracy): they would measure the reviewers.",
+    )
     people: People = People()
     judge_items: int = Field(default=200, ge=4, le=5000, description="Labelled completions, by hash, on which a judge is compared with people.")
     diagnose_reward: str | None = Field(
