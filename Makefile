@@ -117,8 +117,12 @@ bench-dpo: install ## Measure a DPO step beside a bare loop of torch and beside 
 	$(BIN)/python bench/dpo_step.py $(ARGS)
 
 .PHONY: bench-optimisers
-bench-optimisers: install ## Train by every method on the same pairs with turned labels, three seeds each (an hour or two); writes bench/results/optimisers.md.
+bench-optimisers: install ## Train by every method on the same labels, of which some are wrong (an hour or two, goes on where it was); writes bench/results/optimisers.md.
 	$(BIN)/python bench/optimisers.py $(ARGS)
+
+.PHONY: bench-hh-reward
+bench-hh-reward: install ## Train our reward model on HH-RLHF's pairs, three folds (some twenty CPU minutes); writes bench/results/hh_reward.md. Needs the data.
+	$(BIN)/python bench/hh_reward.py $(ARGS)
 
 .PHONY: bench-agreement
 bench-agreement: install ## Measure what agreement costs per label and per key; writes bench/results/agreement.md.
