@@ -6,6 +6,7 @@ import numpy as np
 
 from trueloop.adapters.faust_batch import Batch
 from trueloop.codec import Codec
+from trueloop.columns.packed import packed
 from trueloop.errors import DecodeError
 from trueloop.events import Event
 from trueloop.processors.processor import Context, Screen, Screened
@@ -23,7 +24,7 @@ def screened(
     Raises UnavailableError when the registry does not answer.
     """
     records = batch.records
-    columns = codec.columns([record.value or b"" for record in records], screen.fields)
+    columns = codec.columns(packed([record.value for record in records]), screen.fields)
     rows = screen.rows_of_events([], []) if columns is None else screen.rows(columns)
     rest: dict[int, Decoded] = {}
     if len(rows.places) < len(records):
