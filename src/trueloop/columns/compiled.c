@@ -481,6 +481,7 @@ static void compress(uint64_t *state, const uint8_t *block, uint64_t counted, in
     v[12] ^= counted;
     if (last)
         v[14] = ~v[14];
+#pragma GCC unroll 12
     for (int round = 0; round < 12; round++) {
         const uint8_t *s = SIGMA[round % 10];
         MIX(0, 4, 8, 12, m[s[0]], m[s[1]]);
