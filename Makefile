@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 
 # Keyed on content, not on time: a checkout that touches every file installs nothing, and one that was moved installs again, because an
 # editable install holds the path of its checkout.
-KEY := $(shell { cat requirements/uv.txt requirements/lock.txt pyproject.toml; echo '$(CURDIR)'; } | cksum | cut -d ' ' -f 1)
+KEY := $(shell { cat requirements/uv.txt requirements/lock.txt pyproject.toml $(wildcard src/trueloop/*/compiled.c src/trueloop/*/*/compiled.c); echo '$(CURDIR)'; } | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/installed-$(KEY)
 
 # A room that has no tests yet is no error.
@@ -26,7 +26,7 @@ help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
-install: $(INSTALLED) ## Create .venv and install everything that is locked; again only when the locks or pyproject.toml have changed.
+install: $(INSTALLED) ## Create .venv and install everything that is locked; again only when the locks, pyproject.toml or what is compiled have changed.
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Trueloop needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Run: make PYTHON=/path/to/python3.11")'

@@ -8,7 +8,7 @@ from trueloop.processors.processor import Processor
 
 NAMES = (
     "sampling", "appeals", "trials", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas",
-    "trigger", "gating",
+    "disagreements", "trigger", "gating",
 )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ PLAN = (
     Part("distributions", (topics.DRIFT,)),
     Part("families", (topics.DRIFT_FAMILIES,)),
     Part("quotas", (topics.REVIEW_QUOTAS,)),
+    Part("disagreements", (topics.SLICE_DISAGREEMENTS,)),
     # These two decide. Their decisions go to the rebuild's own topics, which nobody carries out: trainers and services read the real ones.
     Part("trigger", (topics.DATASET_VERSIONS, topics.TRAINING_REQUESTS)),
     Part("gating", (topics.GATES, topics.RELEASES)),
@@ -130,6 +131,7 @@ RULES: dict[Topic, Rule] = {
     topics.DRIFT: Rule(lambda record: str(record["series_id"])),
     topics.DRIFT_FAMILIES: Rule(lambda record: str(record["application"])),
     topics.REVIEW_QUOTAS: Rule(lambda record: str(record["series_id"])),
+    topics.SLICE_DISAGREEMENTS: Rule(lambda record: f"{record['dimension']}/{record['slice']}"),
     # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).
     topics.DATASET_VERSIONS: Rule(lambda record: f"{record['name']}@{record['version']}", without=frozenset({"agreement"})),
     # What a person requested by hand is not the loop's.

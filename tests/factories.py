@@ -117,6 +117,17 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "messages": _MESSAGES,
         "completion": HOSTILE,
     },
+    ev.SliceDisagreement: _RUBRIC
+    | _POLICY
+    | {
+        "disagreement_id": "disagreement-1",
+        "dimension": "tone",
+        "slice": "locale=de",
+        "disagreement": 0.25,
+        "n_tasks": 40,
+        "starts_at": START,
+        "agreement_id": "event-agreement",
+    },
     ev.ReviewQuota: _POLICY
     | {
         "quota_id": "quota-1",
@@ -595,7 +606,7 @@ _KEYS = {
     ev.AgreementUnits: "series_id", ev.AgreementEstimate: "series_id", ev.ReviewerQuality: "reviewer_id", ev.ItemTruth: "task_id",
     ev.ReviewedTrace: "task_id", ev.QualityEstimate: "series_id", ev.DriftObservations: "series_id",
     ev.DriftSignal: "series_id", ev.DriftValues: "series_id", ev.DriftFamily: "application", ev.PreferencePair: "pair_id",
-    ev.ReviewQuota: "quota_id", ev.CalibrationItem: "item_id", ev.DatasetVersion: "name", ev.DatasetOrder: "dataset",
+    ev.ReviewQuota: "quota_id", ev.SliceDisagreement: "disagreement_id", ev.CalibrationItem: "item_id", ev.DatasetVersion: "name", ev.DatasetOrder: "dataset",
     ev.TrainingRequest: "job_id", ev.JobOrder: "job_id", ev.TrainingResult: "job_id", ev.Evaluation: "candidate", ev.GateDecision: "candidate",
     ev.Trial: "trial_id", ev.TrialOutcome: "trial_id",
     ev.Release: "application", ev.RubricPublished: "rubric_id", ev.PolicyPublished: "policy_id", ev.Erasure: "subject_id",

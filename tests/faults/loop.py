@@ -32,6 +32,7 @@ STREAMS = ("worker", *PROCESSORS)
 SINK = ("worker", "sink")
 GROUPS = {
     "sampling": ("traces",), "profiles": ("traces",), "distributions": ("drift-values",), "families": ("drift",), "quotas": ("drift",),
+    "disagreements": ("agreement",),
     "appeals": ("appeals",),
     "collection": ("review-queue", "labels", "labels.retry", "truths", "gold"),
     "agreement": ("agreement-units",), "drift": ("drift-observations",),

@@ -19,7 +19,8 @@ READERS = {
     "gold": {"collection", "reviewers", "sink"}, "truths": {"collection", "estimates", "sink"}, "reviewed-traces": {"estimates", "sink"},
     "agreement-units": {"agreement", "sink"}, "drift-observations": {"drift", "estimates", "sink"},
     "drift-values": {"distributions", "sink"}, "drift": {"families", "gating", "quotas", "trigger", "sink"}, "appeals": {"appeals", "sink"},
-    "preference-pairs": {"trigger", "sink"}, "agreement": {"trigger", "sink"}, "gates": {"trigger", "sink"}, "training-results": {"trigger", "sink"},
+    "preference-pairs": {"trigger", "sink"}, "agreement": {"disagreements", "trigger", "sink"},
+    "gates": {"trigger", "sink"}, "training-results": {"trigger", "sink"},
     "releases": {"gating", "trigger", "sink"}, "evaluations": {"gating", "sink"},
     "trials": {"trials", "sink"}, "trial-outcomes": {"trials", "gating", "sink"},
 }  # fmt: skip

@@ -45,7 +45,8 @@ RUBRIC = Rubric.model_validate(
 POLICY = Policy.model_validate(
     {
         "id": "replayed", "version": 1, "application": APPLICATION, "rubric": {"id": "kindness", "version": 1},
-        "sampling": {"form": "RATING", "rate": 0.6, "strata": [{"slice": "locale", "value": "de", "rate": 1.0}], "labels_needed": 2, "due_minutes": 60},
+        "sampling": {"form": "RATING", "rate": 0.6, "strata": [{"slice": "locale", "value": "de", "rate": 1.0}], "labels_needed": 2, "due_minutes": 60,
+                     "uncertainty": {"mean": 0.5, "reviewers": ["tone"]}},
         "agreement": {"pane_minutes": 60, "window_panes": 24, "slices": ["locale"]},
         "drift": {
             "reference_size": 40, "slices": ["locale"], "limits": [{"metric": "completion_chars", "above": 9}],
@@ -214,7 +215,7 @@ def test_the_rebuild_is_identical_and_changes_nothing(runtime: EmbeddedRuntime, 
     assert report["traces.dead-letters"]["identical"] == 2 * N_BAD  # sampling and profiles refuse them
     assert report["labels.dead-letters"]["identical"] == len(tasks[::20]) + 1
     derived = ("calibration", "agreement-units", "agreement", "preference-pairs", "drift-observations", "drift-values", "drift")
-    for name in (*derived, "dataset-versions", "gates", "reviewers", "truths", "reviewed-traces", "estimates"):
+    for name in (*derived, "dataset-versions", "gates", "reviewers", "truths", "reviewed-traces", "estimates", "slice-disagreements"):
         assert report[name]["identical"] > 0, name
     assert report["training-requests"]["identical"] == 1
     assert report["releases"]["identical"] == 1

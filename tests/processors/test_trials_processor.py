@@ -116,8 +116,8 @@ def test_what_is_decided_and_what_seniors_say_opens_nothing() -> None:
 class Panel:
     """Collection and reviewers with one trial's task, and people who answer it knowing whose answer is whose."""
 
-    def __init__(self, gate: Mapping[str, Any] | None = None, *, senior: bool = False) -> None:
-        governed = context(policy(gate=gate or people()))
+    def __init__(self, gate: Mapping[str, Any] | None = None, *, senior: bool = False, **sections: Any) -> None:
+        governed = context(policy(gate=gate or people(), **sections))
         run = ProcessorDriver(PROCESSOR, governed)
         run.send(trial())
         run.send(outcome(TrialVerdict.SPLIT))
@@ -159,6 +159,15 @@ def test_the_side_with_most_of_the_weight_wins_once_the_labels_are_there() -> No
     assert run.told == ["CANDIDATE"]
     (found,) = run.collection.out_of(TRIAL_OUTCOMES)
     assert (found.trial_id, found.evaluation_id, found.senior, found.dimension, len(found.label_ids)) == ("trial-1", "evaluation", False, "overall", 2)
+
+
+def test_no_adjudicator_is_asked_beside_the_senior() -> None:
+    run = Panel(people(labels_needed=2), reviewers={"adjudicators": "judges", "adjudicate_below": 0.99})
+    run.say("r1", preferences=prefers(run.ours))
+    run.say("r2", preferences=prefers(run.theirs))
+    assert run.reviewers.out_of(TRUTHS)[-1].adjudicate
+    assert run.told == ["SPLIT"]
+    assert not run.collection.out_of(REVIEW_QUEUE)
 
 
 def test_a_trial_counts_nowhere_else() -> None:

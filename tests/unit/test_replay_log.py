@@ -187,6 +187,10 @@ def test_causes() -> None:
     assert cause_of("review-queue", different(), None, by_alarm, facts) is Cause.LATER_QUOTA
     assert cause_of("review-queue", different(), None, by_alarm | {"reasons": ["UNIFORM"]}, facts) is Cause.UNEXPLAINED
     raised = different(Kind.DIFFERENT, fields=("sampling_prob", "stratum"))
+    told = Facts(told_late={"support": ((NOW, NOW + timedelta(minutes=5)),)})
+    for minutes, cause in ((-1, Cause.UNEXPLAINED), (0, Cause.LATER_DISAGREEMENT), (5, Cause.LATER_DISAGREEMENT), (6, Cause.UNEXPLAINED)):
+        drawn = {"application": "support", "occurred_at": NOW + timedelta(minutes=minutes), "stratum": "all", "reasons": ["UNCERTAINTY"]}
+        assert cause_of("review-queue", different(), None, drawn, told) is cause
     assert cause_of("review-queue", raised, after | {"stratum": "all"}, by_alarm, facts) is Cause.LATER_QUOTA
     assert cause_of("review-queue", raised, by_alarm, after | {"stratum": "all"}, facts) is Cause.UNEXPLAINED
     assert cause_of("preference-pairs", different(), None, after | {"task_id": "early"}, facts) is Cause.LABEL_BEFORE_TASK

@@ -21,6 +21,7 @@ STREAMS = {
     "distributions": "whether latency, lengths or topics move",
     "families": "which slices drift together",
     "quotas": "alarms -> more reviews of their slice",
+    "disagreements": "agreement -> what sampling is told of it",
     "trigger": "when to train, on what",
     "gating": "whether a candidate may be released",
 }

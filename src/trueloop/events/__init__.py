@@ -27,6 +27,7 @@ from trueloop.events.review_quota import ReviewQuota
 from trueloop.events.review_task import Candidate, ReviewForm, ReviewTask, SamplingReason, Split
 from trueloop.events.reviewed_trace import ReviewedTrace
 from trueloop.events.reviewer_quality import DimensionReliability, ReviewerQuality, ReviewerReason, ReviewerStatus
+from trueloop.events.slice_disagreement import SliceDisagreement
 from trueloop.events.trace import Alternative, Consent, Trace
 from trueloop.events.training_request import TrainingRequest, TriggerReason, job_id_of
 from trueloop.events.training_result import JobStatus, TrainingResult
@@ -40,6 +41,7 @@ __all__ = [
     "JobOrder", "JobOrderKind", "JobStatus", "JudgeFallback", "Label", "LeftOutPair", "Message", "NoEstimate", "OffsetRange", "PairSource", "PairedScores",
     "PolicyPublished", "Preference", "PreferencePair", "QualityEstimate", "Rating", "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewQuota",
     "ReviewTask", "ReviewedTrace", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role", "RubricPublished", "SamplingReason", "Severity",
-    "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult", "Trial", "TrialOutcome", "TrialReference", "TrialVerdict",
-    "TriggerReason", "Undefined", "UnitCounts", "UnitTruth", "Verdict", "WorstItem", "derive_id", "job_id_of", "permutation", "prompt_hash", "unit_interval",
+    "SliceDisagreement", "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult", "Trial", "TrialOutcome", "TrialReference",
+    "TrialVerdict", "TriggerReason", "Undefined", "UnitCounts", "UnitTruth", "Verdict", "WorstItem", "derive_id", "job_id_of", "permutation", "prompt_hash",
+    "unit_interval",
 ]  # fmt: skip

@@ -121,6 +121,9 @@ class Estimates(Section):
 
     judge: dict[Name, str] = Field(default_factory=dict, description="Dimension -> name of the score that judges it.")
     slices: tuple[str, ...] = Field(default=(), description="Slices that are estimated apart, beside 'all'.")
+    cluster_by: Literal["subject", "conversation"] = Field(
+        default="subject", description="Whose traces are taken as alike: those of one subject, or the turns of one conversation; a trace of none is by itself."
+    )
     pane_hours: float = Field(default=24.0, gt=0)
     window_panes: int = Field(default=28, ge=1, le=10_000)
     keep_days: float = Field(default=90.0, gt=0, le=3650, description="A trace that is older than the application's newest by this is forgotten.")
