@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from machine import TRAINING, machine
+from recipes import NOISES, RECIPES, SEEDS
 from scipy import stats
 
 Run = dict[str, Any]
@@ -30,6 +31,11 @@ class Difference(NamedTuple):
     def verdict(self) -> str:
         """What the interval carries."""
         return "it is higher" if self.low > 0 else "it is lower" if self.high < 0 else "not shown either way: the interval holds 0"
+
+    @property
+    def answer(self) -> str:
+        """The answer to the question whether it is above 0."""
+        return "Yes" if self.low > 0 else "No, it is the other way round" if self.high < 0 else "Not shown"
 
     def __str__(self) -> str:
         return f"{self.mean:+.3f} ± {self.error:.3f} ({self.low:+.3f} to {self.high:+.3f})"
@@ -92,15 +98,18 @@ def _questions(runs: Sequence[Run]) -> str:
         (f"The same at 10% ({doubt})", [(1, SURE, 0.1), (-1, DPO, 0.1)]),
         (f"Is it who said it, or doubt as such, at {MOST:.0%}? ({SURE} - {EVENLY})", [(1, SURE, MOST), (-1, EVENLY, MOST)]),
         (f"Is MPO less sensitive to noise than DPO? ({plain}: then it is higher)", [(1, MPO, MOST), (-1, MPO, NO), (-1, DPO, MOST), (1, DPO, NO)]),
+        (f"Not asked beforehand: is MPO better than DPO at {MOST:.0%}, for what it costs more? ({MPO} - {DPO})", [(1, MPO, MOST), (-1, DPO, MOST)]),
     ]
-    rows = []
+    rows, answers = [], []
     for question, terms in asked:
         for figure in ("reward", "win_rate"):
             found = difference(runs, figure, terms)
+            if found is not None and figure == "reward":
+                answers.append(f"* {question} **{found.answer}**: {found} of the mean of the three, {found.seeds} seeds.")
             rows.append([question, SHARES[figure], *(["", "-", "not measured"] if found is None else [str(found.seeds), str(found), found.verdict])])
-    return "## Questions\n\nDifferences are paired by seed, with standard error and 95 % interval by Student's t.\n\n" + _table(
-        ["question", "figure", "seeds", "difference", "what that carries"], rows
-    )
+    how = "Differences are paired by seed, with standard error and 95 % interval by Student's t; rows above that have other seeds do not compare."
+    table = _table(["question", "figure", "seeds", "difference", "what that carries"], rows)
+    return "\n\n".join(("## Questions", how, "\n".join(answers), table))
 
 
 def _costs_of_noise(runs: Sequence[Run]) -> str:
@@ -128,16 +137,15 @@ def _times(runs: Sequence[Run]) -> str:
 
 
 def _missing(runs: Sequence[Run]) -> str:
-    methods, noises, seeds = (sorted({run[name] for run in runs if run["method"] != "base"}) for name in ("method", "noise", "seed"))
     known = {(run["method"], run["noise"], run["seed"]) for run in runs}
     lacking: dict[str, list[str]] = {}
-    for method in methods:
-        for noise in noises:
-            without = [str(seed) for seed in seeds if (method, noise, seed) not in known]
+    for method in RECIPES:
+        for noise in sorted(NOISES):
+            without = [str(seed) for seed in SEEDS if (method, noise, seed) not in known]
             if without:
                 lacking.setdefault(method, []).append(f"{noise:.0%} seed {' '.join(without)}")
     told = "; ".join(f"{method}: {', '.join(each)}" for method, each in lacking.items())
-    return f"Runs that were not made: {told or 'none'}."
+    return f"Runs of the grid (seeds {', '.join(map(str, SEEDS))}) that were not made: {told or 'none'}."
 
 
 def _told(values: Sequence[float], digits: int) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from cases.optimiser import Cell
 from optimiser_tables import page
-from recipes import RECIPES
+from recipes import NOISES, RECIPES, SEEDS
 
 WORK = Path("build/optimisers")
 OUT = Path(__file__).parent / "results" / "optimisers"
@@ -29,8 +29,8 @@ TRAINERS = ("sft", "dpo", "kto", "reward", "grpo", "rloo")
 def main() -> None:
     """Run what is missing and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.2, 0.1], help="shares of wrong labels")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--noise", type=float, nargs="+", default=NOISES, help="shares of wrong labels")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--methods", nargs="+", default=list(RECIPES), choices=list(RECIPES), metavar="METHOD", help=f"of {', '.join(RECIPES)}")
     parser.add_argument("--hours", type=float, default=24.0, help="no run is begun after these")
     parser.add_argument("--tell", action="store_true", help="run nothing: write the tables of the runs that there are")

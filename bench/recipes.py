@@ -25,6 +25,8 @@ class Recipe:
     asks_critic: bool = False
 
 
+SEEDS, NOISES = (1, 2, 3), (0.0, 0.2, 0.1)
+"""The runs of each method: seeds, and shares of wrong labels in the order in which they are run."""
 _DPO = {"learning_rate": 2.5e-4, "beta": 0.1, "batch_size": 32}
 _SURE = _DPO | {"confidence": "conservative"}
 _REWARD = {"epochs": 3}
