@@ -72,6 +72,7 @@ is comes from the product's own model of reviewers, which knows 40 answered task
 _NOTES = """± one standard error over the seeds. "Preferred to base's": held-out prompts on which the rubric's net-win rule finds the answer better than the
 base model's, ties half. CPU s: training alone, without loading libraries; the reward models of a seed are trained once, and what a method needs of them
 stands in the last column. Settings: `bench/recipes.py`, nothing was tuned per cell. The methods that sample their own completions take 8 of each prompt.
+Reward models get three epochs, since one had proved too short on training prompts; no run with one epoch is in the table.
 
 Two methods learn from more than an order of two answers, so they stand beside the others and not against them. **constitutional**: critic and judge are a
 script that reads the prompt. It heeds the one principle that it is asked by, and is wrong in the stated share of its revisions and of its comparisons. No
