@@ -79,7 +79,7 @@ def garbled(data: st.DataObject, value: bytes) -> bytes:
 
 @needs_compiled
 @given(st.lists(TRACES_OF_ALL_KINDS, min_size=1, max_size=5), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_both_read_the_same_of_traces_that_were_tampered_with(traces: list[Trace], data: st.DataObject) -> None:
     values = [CODEC.encode(TRACES, trace) for trace in traces]
     both_agree(TRACE_PLAN, packed([garbled(data, value) for value in values]), values[0][:5])
@@ -87,14 +87,14 @@ def test_both_read_the_same_of_traces_that_were_tampered_with(traces: list[Trace
 
 @needs_compiled
 @given(st.lists(RECORDS, min_size=1, max_size=5), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_both_read_the_same_of_lists_that_were_tampered_with(records: list[dict[str, Any]], data: st.DataObject) -> None:
     both_agree(LIST_PLAN, packed([garbled(data, written(record)) for record in records]))
 
 
 @needs_compiled
 @given(st.lists(st.none() | st.binary(max_size=60), max_size=8))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_both_read_the_same_of_any_bytes(values: list[bytes | None]) -> None:
     for plan in (TRACE_PLAN, LIST_PLAN):
         both_agree(plan, packed(values))

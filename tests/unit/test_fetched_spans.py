@@ -89,7 +89,7 @@ def ours(fetch: bytes, first: int = 0, aborted: Any = (), isolation: int = READ_
 
 
 @given(BATCHES, st.integers(0, 20), st.none() | st.integers(1, 7), st.integers(0, 3))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_they_are_those_of_aiokafka_however_many_are_taken(batches: Any, first: int, most: int | None, gap: int) -> None:
     fetch = fetch_of(batches, gap)
     assert ours(fetch, first, most=most) == theirs(fetch, first)
@@ -97,7 +97,7 @@ def test_they_are_those_of_aiokafka_however_many_are_taken(batches: Any, first: 
 
 
 @given(st.lists(RECORD, min_size=1, max_size=5), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_aiokafka_refuses_is_refused_and_all_else_is_read(records: Any, data: st.DataObject) -> None:
     batch = bytearray(batch_of(records, compression=0))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -196,7 +196,7 @@ def test_a_result_moves_the_position_and_gives_nothing_once_it_was_moved_by_othe
 
 
 @given(BATCHES, st.integers(-8, 8), st.integers(-8, 8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_sequence_of_them_is_a_sequence(batches: Any, start: int, end: int) -> None:
     records = fetched(fetch_of(batches)).take(None)
     assert isinstance(records, SpannedRecords)
