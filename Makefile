@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 
 # Keyed on content, not on time: a checkout that touches every file installs nothing, and one that was moved installs again, because an
 # editable install holds the path of its checkout.
-KEY := $(shell { cat requirements/uv.txt requirements/lock.txt pyproject.toml; echo '$(CURDIR)'; } | cksum | cut -d ' ' -f 1)
+KEY := $(shell { cat requirements/uv.txt requirements/lock.txt pyproject.toml $(wildcard src/trueloop/*/compiled.c src/trueloop/*/*/compiled.c); echo '$(CURDIR)'; } | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/installed-$(KEY)
 
 # A room that has no tests yet is no error.
@@ -26,7 +26,7 @@ help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
-install: $(INSTALLED) ## Create .venv and install everything that is locked; again only when the locks or pyproject.toml have changed.
+install: $(INSTALLED) ## Create .venv and install everything that is locked; again only when the locks, pyproject.toml or what is compiled have changed.
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Trueloop needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Run: make PYTHON=/path/to/python3.11")'
@@ -117,8 +117,12 @@ bench-dpo: install ## Measure a DPO step beside a bare loop of torch and beside 
 	$(BIN)/python bench/dpo_step.py $(ARGS)
 
 .PHONY: bench-optimisers
-bench-optimisers: install ## Train by every method on the same pairs with turned labels, three seeds each (an hour or two); writes bench/results/optimisers.md.
+bench-optimisers: install ## Train by every method on the same labels, of which some are wrong (an hour or two, goes on where it was); writes bench/results/optimisers.md.
 	$(BIN)/python bench/optimisers.py $(ARGS)
+
+.PHONY: bench-hh-reward
+bench-hh-reward: install ## Train our reward model on HH-RLHF's pairs, three folds (some twenty CPU minutes); writes bench/results/hh_reward.md. Needs the data.
+	$(BIN)/python bench/hh_reward.py $(ARGS)
 
 .PHONY: bench-agreement
 bench-agreement: install ## Measure what agreement costs per label and per key; writes bench/results/agreement.md.

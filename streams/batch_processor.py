@@ -15,7 +15,7 @@ from trueloop.streams.screening import Decoded, screened
 
 from trueloop.adapters.delivery import Outgoing
 from trueloop.adapters.faust_batch import Batch, KeptStates
-from trueloop.adapters.faust_batch.batch import RawRecord
+from trueloop.adapters.faust_batch.records import RawRecord
 from trueloop.adapters.kafka import physical_name, read_events
 from trueloop.errors import ConfigurationError, DecodeError, UnavailableError
 from trueloop.events import Event

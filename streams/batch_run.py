@@ -5,7 +5,8 @@ from datetime import datetime
 
 from trueloop.adapters.dead_letters import DeadLetter, History, history
 from trueloop.adapters.delivery import Outgoing
-from trueloop.adapters.faust_batch.batch import Batch, RawRecord
+from trueloop.adapters.faust_batch.batch import Batch
+from trueloop.adapters.faust_batch.records import RawRecord
 from trueloop.adapters.kafka import physical_name
 from trueloop.config import KafkaSettings
 from trueloop.processors.processor import Source

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from trueloop.adapters.faust_batch import Batch
+from trueloop.adapters.faust_batch.records import offsets_of, values_of
 from trueloop.codec import Codec
 from trueloop.errors import DecodeError
 from trueloop.events import Event
@@ -23,12 +24,11 @@ def screened(
     Raises UnavailableError when the registry does not answer.
     """
     records = batch.records
-    columns = codec.columns([record.value or b"" for record in records], screen.fields)
+    columns = codec.columns(values_of(records), screen.fields)
     rows = screen.rows_of_events([], []) if columns is None else screen.rows(columns)
     rest: dict[int, Decoded] = {}
     if len(rows.places) < len(records):
         rest = {place: decode(place) for place in np.setdiff1d(np.arange(len(records)), rows.places).tolist()}
         good = [(event, place) for place, event in rest.items() if isinstance(event, Event)]
         rows = screen.joined(rows, screen.rows_of_events([event for event, _ in good], [place for _, place in good]))
-    offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
-    return screen.run(rows, context=context, source=f"{topic.name}/{batch.partition}", offsets=offsets), rest
+    return screen.run(rows, context=context, source=f"{topic.name}/{batch.partition}", offsets=offsets_of(records)), rest

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from trueloop.streams.app_standing import AppStanding
 from trueloop.streams.catalog import NAMES, processors
 from trueloop.streams.counters import Counters
+from trueloop.streams.garbage import spare_what_stays
 from trueloop.streams.resources import Resources
 from trueloop.streams.shell import make_app, needed_topics
 
@@ -63,6 +64,7 @@ async def _run(chosen: Sequence[Processor], resources: Resources, instance: str 
         await asyncio.gather(*(app.maybe_start() for app in apps))
         standing.watch([(processor.name, app) for processor, app in zip(chosen, apps, strict=True)])
         await asyncio.gather(*(_recovered(app) for app in apps))
+        spare_what_stays()
         if not stop.is_set():
             announce_ready()
             logger.info("ready: %s", ", ".join(processor.name for processor in chosen))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from meter import TOPIC, Meter
+from trueloop.streams.garbage import spare_what_stays
 from trueloop.streams.resources import Resources
 from trueloop.streams.shell import make_app
 
@@ -57,6 +58,7 @@ async def main(mode: str) -> None:
     Batch.complete = counted  # type: ignore[method-assign]
     app = app_of(mode)
     await app.maybe_start()
+    spare_what_stays()  # as every worker does, see trueloop.streams.worker
     await over.wait()
     await app.stop()
 

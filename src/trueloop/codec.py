@@ -3,14 +3,15 @@
 import io
 import json
 import struct
-from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import fastavro
 from pydantic import ValidationError
 
-from trueloop.columns.columns import Columns, read_columns
+from trueloop.columns.columns import Columns
+from trueloop.columns.packed import Packed
 from trueloop.columns.plan import Plan, plan_of
+from trueloop.columns.reading import read_columns
 from trueloop.errors import DecodeError
 from trueloop.events import Event
 from trueloop.events.avro import schema_file
@@ -110,13 +111,13 @@ class Codec:
             raise DecodeError(RejectReason.SCHEMA_MISMATCH, f"schema id {schema_id} on {topic.name!r} is not a record")
         return record
 
-    def columns(self, values: Sequence[bytes], fields: tuple[str, ...]) -> Columns | None:
+    def columns(self, values: Packed, fields: tuple[str, ...]) -> Columns | None:
         """Return some fields of many records as columns, or None when they cannot be read that way: then `decode` each.
 
         Rows that are not `regular` are to be decoded singly too; so are those of another schema than the first record's. Nothing is said of
         the fields after the last one that is asked for. Raises UnavailableError when the registry does not answer.
         """
-        header = values[0][: _HEADER.size] if values else b""
+        header = values.head(_HEADER.size)
         if len(header) < _HEADER.size or header[0] != MAGIC:
             return None
         schema_id = _HEADER.unpack(header)[1]

@@ -62,6 +62,7 @@ latency_ms = 900
 prompt_tokens = 95
 completion_tokens = 98
 empty_answer = true
+failed = true
 scores = { judge = 0.02, tone = 0.01 }
 common = { plan = ["free", "paid"] }
 
@@ -154,10 +155,10 @@ def policy() -> Policy:
 
 def test_strata_are_counted_in_sql_as_they_are_sampled(settings: Settings) -> None:
     found = past_days(settings, policy(), NOW, 7)
-    readable = [each for each in some_traces() if each.consent is not Consent.NONE and each.error is None]
+    readable = [each for each in some_traces() if each.consent is not Consent.NONE and (each.error is None or each.completion_tokens != 0)]
     rows = inclusions(policy().sampling, rows_of_events(readable, range(len(readable))))
     expected = Counter(rows.names[place] for place in rows.strata.tolist())
-    assert len(expected) == 8, "every edge case, the slice that there is, and the rest"
+    assert len(expected) == 9, "every edge case, the slice that there is, and the rest"
     assert {name: round(each.traffic * found.days) for name, each in found.evidence.items()} == expected
     assert found.days == pytest.approx(2, abs=0.01)
     assert found.appeals == pytest.approx(2, abs=0.01)

@@ -1,6 +1,7 @@
 """The wheel in an environment of its own: what is packaged is what the image and a user install."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "src", "schemas", "streams", "trainers"):
         run("cp", "-R", ROOT / name, copy / name)
-    run("find", copy, "-name", "*.egg-info", "-prune", "-exec", "rm", "-rf", "{}", "+")
+    run("find", copy, "(", "-name", "*.egg-info", "-o", "-name", "*.so", ")", "-prune", "-exec", "rm", "-rf", "{}", "+")
     run(UV, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder / "out", copy)
     (built,) = (folder / "out").glob("*.whl")
     return built
@@ -60,12 +61,15 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
         f"{inside}/{path.relative_to(root).as_posix()}"
         for root, inside in roots.items()
         for path in root.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so"
     }
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
         assert any(name.endswith(".dist-info/licenses/LICENSE") for name in archive.namelist())
-    assert packed == expected
+    compiled = {name.partition(".")[0] for name in packed if name.endswith(".so")}
+    assert {name for name in packed if not name.endswith(".so")} == expected
+    if shutil.which("cc"):
+        assert {f"{name}.c" for name in compiled} == {name for name in expected if name.endswith(".c")}
     assert {f"trueloop/schemas/{name}.avsc" for name in ("trace", "label", "gate_decision")} <= packed
 
 

@@ -13,7 +13,7 @@ from trueloop.streams.screening import screened
 from tests.factories import EMBEDDING
 from tests.processors.scenario import START, context, policy, trace
 from trueloop.codec import Codec
-from trueloop.columns.columns import MAX_ENTRIES
+from trueloop.columns.reading import MAX_ENTRIES
 from trueloop.drift.random_features import UNIT
 from trueloop.events import Consent, DriftObservations, DriftValues, Event, Message, Role, Trace
 from trueloop.processors.processor import Source

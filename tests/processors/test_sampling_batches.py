@@ -58,7 +58,7 @@ def governed() -> Context:
     more = {
         "salt": "2", "rate": 0.5, "strata": [{"slice": "plan", "value": "b", "rate": 0.3, "mean_uncertainty": 0.2}],
         "uncertainty": {"mean": 0.5, "uniform_share": 0.2, "entropy": ["judge"], "judges": ["judge", "tone"], "reviewers": ["tone", "accuracy"]},
-        "anomalies": {"rate": 0.8, "rates": {"SLOW": 0.6}, "latency_ms": 1000, "empty_answer": True},
+        "anomalies": {"rate": 0.8, "rates": {"SLOW": 0.6}, "latency_ms": 1000, "empty_answer": True, "failed": True},
     }  # fmt: skip
     second = policy(sampling=sampling | more, drift={"slices": ["locale", "plan"]}).model_copy(update={"version": 2})
     other = first.model_copy(update={"id": "other", "application": "other"})
@@ -103,7 +103,7 @@ STREAM = st.lists(
             "scores": st.dictionaries(st.sampled_from(["judge", "tone"]), st.sampled_from([0.0, 0.25, 0.3, 1.0])),
             "latency_ms": st.sampled_from([None, 10.0, 5000.0]),
             "completion_tokens": st.sampled_from([None, 0, 50]),
-            "completion": st.sampled_from(["short", "é" * 25, "long " * 30]),
+            "completion": st.sampled_from(["short", "", "é" * 25, "long " * 30]),
         }
     ),
     max_size=40,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"events", "schemas", "errors", "rejection"}),
+    frozenset({"compiled", "events", "schemas", "errors", "rejection"}),
     frozenset(
         {
             "agreement",

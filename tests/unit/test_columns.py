@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,13 +13,29 @@ from hypothesis import strategies as st
 
 from tests.factories import bare, example
 from trueloop.codec import Codec
-from trueloop.columns.columns import MAX_ENTRIES, read_columns
+from trueloop.columns import columns as columns_module
+from trueloop.columns import reading
+from trueloop.columns.packed import packed
 from trueloop.columns.plan import plan_of
+from trueloop.columns.reading import MAX_ENTRIES, read_columns
 from trueloop.errors import DecodeError
 from trueloop.events import Consent, Trace
 from trueloop.sampling.rows import HOT, rows_of
 from trueloop.testing import MemoryRegistry
 from trueloop.topics import TRACES
+
+
+@pytest.fixture(params=["compiled", "python"], scope="module", autouse=True)
+def form(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each of the tests holds for what was compiled, and for what takes its place where nothing was."""
+    if request.param == "compiled" and reading._COMPILED is None:
+        pytest.skip("nothing was compiled here")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "python":
+            patch.setattr(reading, "_COMPILED", None)
+            patch.setattr(columns_module, "_COMPILED", None)
+        yield
+
 
 CODEC = Codec(MemoryRegistry())
 TEXT = st.text(max_size=300)
@@ -40,7 +57,7 @@ TRACES_OF_ALL_KINDS = st.builds(
 
 
 def rows(values: list[bytes]) -> Any:
-    columns = CODEC.columns(values, HOT)
+    columns = CODEC.columns(packed(values), HOT)
     assert columns is not None
     return rows_of(columns)
 
@@ -65,7 +82,7 @@ def of_event(trace: Trace) -> tuple[Any, ...]:
 
 
 @given(st.lists(TRACES_OF_ALL_KINDS, min_size=1, max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_the_rows_say_what_the_events_say(traces: list[Trace]) -> None:
     values = [CODEC.encode(TRACES, trace) for trace in traces]
     found = rows(values)
@@ -78,7 +95,7 @@ def test_the_rows_say_what_the_events_say(traces: list[Trace]) -> None:
 
 
 @given(st.lists(TRACES_OF_ALL_KINDS, min_size=1, max_size=4), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_of_bytes_that_were_tampered_with_they_say_what_the_codec_says_or_nothing(traces: list[Trace], data: st.DataObject) -> None:
     values = [bytearray(CODEC.encode(TRACES, trace)) for trace in traces]
     victim = data.draw(st.sampled_from(values))
@@ -130,16 +147,16 @@ def test_a_map_in_two_blocks_and_one_with_its_size_are_left_to_the_codec() -> No
     assert plan is not None
     entry = b"\x02k" + bytes(8)
     one, two, sized = b"\x02" + entry + b"\0", (b"\x02" + entry) * 2 + b"\0", b"\x01\x14" + entry + b"\0"
-    assert read_columns(plan, [one, two, sized], b"").regular.tolist() == [True, False, False]
+    assert read_columns(plan, packed([one, two, sized]), b"").regular.tolist() == [True, False, False]
 
 
 def test_fields_that_cannot_be_walked_have_no_plan() -> None:
     assert plan_of("string", {"a"}) is None
     assert plan_of({"type": "record", "name": "R", "fields": [{"name": "a", "type": ["null", "string", "long"]}]}, {"a"}) is None
     assert plan_of({"type": "record", "name": "R", "fields": [{"name": "a", "type": "string"}]}, {"b"}) is None
-    assert CODEC.columns([b"\1\0\0\0\1rest"], HOT) is None
-    assert CODEC.columns([b"\0\0\0\x09\x09rest"], HOT) is None
-    assert CODEC.columns([], HOT) is None
+    assert CODEC.columns(packed([b"\1\0\0\0\1rest"]), HOT) is None
+    assert CODEC.columns(packed([b"\0\0\0\x09\x09rest"]), HOT) is None
+    assert CODEC.columns(packed([]), HOT) is None
 
 
 LISTED = {
@@ -176,12 +193,12 @@ def written(record: dict[str, Any]) -> bytes:
 
 
 @given(st.lists(RECORDS, min_size=1, max_size=6), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_lists_are_stepped_over_and_what_lies_behind_them_is_read(records: list[dict[str, Any]], data: st.DataObject) -> None:
     values = [written(record) for record in records]
     plan = plan_of(LISTED, {"text", "fixed", "count"})
     assert plan is not None
-    found = read_columns(plan, values, b"")
+    found = read_columns(plan, packed(values), b"")
     assert found.regular.all()
     assert found.pieces(found.texts["text"]) == [(record["text"] or "").encode() for record in records]
     assert found.pieces(found.fixed["fixed"]) == [record["fixed"] or b"" for record in records]
@@ -190,7 +207,7 @@ def test_lists_are_stepped_over_and_what_lies_behind_them_is_read(records: list[
     assert [start >= 0 for start in found.fixed["fixed"].start.tolist()] == [record["fixed"] is not None for record in records]
     cut = data.draw(st.integers(0, len(values) - 1))
     values[cut] = values[cut][: data.draw(st.integers(0, len(values[cut]) - 1))]
-    again = read_columns(plan, values, b"")
+    again = read_columns(plan, packed(values), b"")
     assert again.regular.tolist() == [place != cut for place in range(len(values))]
     others = [place for place in range(len(values)) if place != cut]
     assert [again.pieces(again.texts["text"])[place] for place in others] == [(records[place]["text"] or "").encode() for place in others]
@@ -206,7 +223,7 @@ def test_a_long_list_and_one_in_two_blocks_are_left_to_the_codec() -> None:
     item, end = b"\x02x", b"\0\x02y"
     long = bytes([((MAX_ENTRIES + 1) << 1) & 0x7F | 0x80, (MAX_ENTRIES + 1) >> 6]) + item * (MAX_ENTRIES + 1)
     values = [b"\x02" + item + end, (b"\x02" + item) * 2 + end, b"\x01\x04" + item + end, long + end, b"\0\x02y"]
-    found = read_columns(plan, values, b"")
+    found = read_columns(plan, packed(values), b"")
     assert found.regular.tolist() == [True, False, False, False, True]
     assert found.pieces(found.texts["t"])[0] == b"y"
 

@@ -33,7 +33,7 @@ from trueloop.adapters.faust_batch.assignor import SoleAssignor
 from trueloop.adapters.faust_batch.batch import MAX_BUFFERED_BYTES, Batch, split
 from trueloop.adapters.faust_batch.consumer import BatchConsumer, PromptConsumerThread
 from trueloop.adapters.faust_batch.credentials import broker_options
-from trueloop.adapters.faust_batch.fetched_records import FetchedRecords
+from trueloop.adapters.faust_batch.fetched_records import FetchedRecords, SpannedResult
 from trueloop.adapters.faust_batch.table import PartitionedStore
 from trueloop.config import KafkaSettings
 from trueloop.errors import ConfigurationError
@@ -110,6 +110,7 @@ PAIRS = [
     (StateTable, faust.Table),
     (SoleAssignor, PartitionAssignor),
     (FetchedRecords, PartitionRecords),
+    (SpannedResult, FetchResult),
     (BatchApp, faust.App),
 ]
 

@@ -114,7 +114,7 @@ def test_every_data_file_is_packaged() -> None:
         inner = set(folders().values())
         for path in folder.rglob("*"):
             nearest = next(parent for parent in path.parents if parent in inner)
-            if path.is_dir() or "__pycache__" in path.parts or path.suffix == ".py" or nearest != folder:
+            if path.is_dir() or "__pycache__" in path.parts or path.suffix in (".py", ".so") or nearest != folder:
                 continue
             if not any(fnmatch(path.relative_to(folder).as_posix(), pattern) for pattern in patterns.get(package, [])):
                 left_out.append(str(path.relative_to(ROOT)))

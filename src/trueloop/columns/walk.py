@@ -4,18 +4,21 @@ Records are bytes of strangers. A record that is unusual in any way (it is cut, 
 irregular and read singly by the codec, which knows all of Avro and says what is wrong.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from trueloop.columns.packed import Packed
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 
 _LONGEST_VARINT = 10
-_PADDING = 16
+PADDING = 16
 """Zero bytes after the last record, so that a gather near the end stays inside the buffer."""
 
 
@@ -33,14 +36,14 @@ class Walk:
     `regular` tells which records went well so far; what is read of the others means nothing.
     """
 
-    def __init__(self, values: Sequence[bytes], skip: int) -> None:
+    def __init__(self, values: "Packed", skip: int = 0) -> None:
         """Start the walk `skip` bytes into each record."""
-        lengths = np.fromiter(map(len, values), np.int64, len(values))
-        self.data = b"".join((*values, bytes(_PADDING)))
+        self.data = values.data
         self.buffer = np.frombuffer(self.data, np.uint8)
-        self.end = np.cumsum(lengths)
-        self.position = np.minimum(self.end - lengths + skip, self.end)
-        self.regular = lengths >= skip
+        self.end = np.maximum(values.end, 0)
+        start = np.maximum(values.start, 0)
+        self.position = np.minimum(start + skip, self.end)
+        self.regular = self.end - start >= skip
 
     def expect(self, header: bytes) -> None:
         """Step over a header of at most 16 bytes; records without it are irregular."""

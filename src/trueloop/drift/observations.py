@@ -52,7 +52,7 @@ def observations(series: DriftSeries, application: str, occurred_at: datetime, i
         marks=items.marks.astype("<i8").tobytes(),
         offsets=offsets.astype("<i8").tobytes(),
         checkpoints=names,
-        checkpoint_of=places.astype("<i8").tobytes() if len(np.unique(places)) > 1 else b"",
+        checkpoint_of=places.astype("<i8").tobytes() if (places != places[0]).any() else b"",
         worst=_worst(items),
     )
 
@@ -64,10 +64,10 @@ def coded_checkpoints(codes: npt.NDArray[np.int64], checkpoints: Sequence[str]) 
     >>> names, places.tolist()
     (['v3'], [0, -1, 0])
     """
-    different = np.unique(codes)
-    known = different[different >= 0]
-    places: npt.NDArray[np.int64] = np.where(codes < 0, -1, np.searchsorted(known, codes))
-    return [checkpoints[code] for code in known.tolist()], places
+    known = np.flatnonzero(np.bincount(codes + 1, minlength=1)[1:])
+    place_of = np.full(len(checkpoints) + 1, -1)
+    place_of[known] = np.arange(len(known))
+    return [checkpoints[code] for code in known.tolist()], place_of[codes]  # -1 is the last of them, which no code is
 
 
 def fresh(marks: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], *, last: int, recent: npt.NDArray[np.int64]) -> list[int]:
@@ -100,5 +100,9 @@ def remembered(recent: bytes, marks: npt.NDArray[np.int64], most: int) -> bytes:
 
 
 def _worst(items: Losses) -> list[WorstItem]:
-    places = np.argsort(-items.losses, kind="stable")[:MAX_WORST]
-    return [WorstItem(place=place, trace_id=items.trace_id(place)) for place in places.tolist() if items.losses[place] > 0.0]
+    losses, most = items.losses, MAX_WORST
+    # Only what may be among the worst is sorted; of equal losses the first ones count.
+    least = 0.0 if len(losses) <= most else np.partition(losses, -most)[-most]
+    candidates = np.flatnonzero((losses >= least) & (losses > 0.0))
+    places = candidates[np.argsort(-losses[candidates], kind="stable")][:most]
+    return [WorstItem(place=place, trace_id=items.trace_id(place)) for place in places.tolist()]

@@ -33,6 +33,7 @@ from trueloop.rejection import Rejection, RejectReason
 from trueloop.rubrics import InForce
 from trueloop.sampling.blinding import blind
 from trueloop.sampling.draws import Hashes, draws, hashes
+from trueloop.sampling.edge_cases import failed_with_answer
 from trueloop.sampling.held_out import held_out
 from trueloop.sampling.inclusion import Inclusion, inclusions
 from trueloop.sampling.reviewed import reviewed_trace
@@ -104,8 +105,11 @@ class _Known:
 
 def _draw(found: Screened, rows: TraceRows, group: Flags, hashed: Hashes, governed: InForce, *, known: _Known) -> None:
     sampling = governed.policy.sampling
-    found.count("failed_request", int((group & rows.failed).sum()))
-    group = group & ~rows.failed
+    reviewable = ~rows.failed
+    if sampling.anomalies is not None and sampling.anomalies.failed:
+        reviewable = reviewable | failed_with_answer(rows)
+    found.count("failed_request", int((group & ~reviewable).sum()))
+    group = group & reviewable
     included, numbers = inclusions(sampling, rows, known.quotas, known.disagreements), draws(hashed, sampling.salt)
     drawn = group & (numbers < included.probability)
     found.count("not_sampled", int((group & ~drawn).sum()))
@@ -163,6 +167,8 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
     governed = context.governance.in_force(event.application, event.occurred_at)
     if governed is None:
         raise ValueError("a trace was drawn that no policy governs")
+    if event.error is not None and not event.completion.strip():
+        return Step(outcome="failed_request")
     sampling = governed.policy.sampling
     if (size := characters(event)) > sampling.max_text_chars:
         message = f"trace {event.trace_id!r} holds {size} characters; policy {governed.policy.id!r} allows {sampling.max_text_chars} (sampling.max_text_chars)"

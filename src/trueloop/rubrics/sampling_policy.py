@@ -51,6 +51,8 @@ class Uncertainty(Section):
 class EdgeCase(StrEnum):
     """What may be out of the ordinary about a trace."""
 
+    FAILED = "FAILED"
+    """The request failed, and yet left an answer."""
     EMPTY_ANSWER = "EMPTY_ANSWER"
     """The answer has no token, though the request did not fail."""
     SLOW = "SLOW"
@@ -69,6 +71,7 @@ class Anomalies(Section):
 
     rate: Share
     rates: dict[EdgeCase, Share] = Field(default_factory=dict, description="For cases that have another rate.")
+    failed: bool = Field(default=False, description="Whether a request that failed and yet left an answer is one; without this, none that failed is reviewed.")
     empty_answer: bool = Field(default=False, description="Whether an answer of no tokens is one.")
     latency_ms: float | None = Field(default=None, gt=0, description="Longest time to the full answer that is ordinary, milliseconds.")
     prompt_tokens: int | None = Field(default=None, ge=1, description="Longest prompt.")
@@ -79,6 +82,7 @@ class Anomalies(Section):
     def looks_for(self, case: EdgeCase) -> bool:
         """Return whether the policy looks for this case."""
         limits = {
+            EdgeCase.FAILED: self.failed,
             EdgeCase.EMPTY_ANSWER: self.empty_answer,
             EdgeCase.SLOW: self.latency_ms,
             EdgeCase.LONG_PROMPT: self.prompt_tokens,

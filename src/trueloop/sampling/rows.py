@@ -123,20 +123,22 @@ def rows_of(columns: Columns) -> TraceRows:
     if not b"".join(trace_ids).isascii():
         good &= np.fromiter((_decodes(each) for each in trace_ids), np.bool_, len(trace_ids))
     places = np.flatnonzero(good)
+    all_of_them = len(places) == len(good)
+    chosen = slice(None) if all_of_them else places
     symbols = columns.symbols["consent"]
     allowed = np.array([symbol in _ALLOWED for symbol in symbols])
     return TraceRows(
         places=places,
-        trace_ids=trace_ids if len(places) == len(trace_ids) else [trace_ids[place] for place in places.tolist()],
-        occurred_at=columns.longs["occurred_at"][places],
-        applications=_in_use(applications, places),
-        checkpoints=_in_use(checkpoints, places),
-        slices=Coded(slices.codes[places], slices.names),
+        trace_ids=trace_ids if all_of_them else [trace_ids[place] for place in places.tolist()],
+        occurred_at=columns.longs["occurred_at"][chosen],
+        applications=applications if all_of_them else _in_use(applications, places),
+        checkpoints=checkpoints if all_of_them else _in_use(checkpoints, places),
+        slices=Coded(slices.codes[chosen], slices.names),
         slice_values=slice_values,
-        consented=allowed[columns.enums["consent"][places]],
-        failed=columns.texts["error"].start[places] >= 0,
-        scores={name: values[places] for name, values in scores.items()},
-        measures={name: _measured(columns, name)[places] for name in MEASURES},
+        consented=allowed[columns.enums["consent"][chosen]],
+        failed=columns.texts["error"].start[chosen] >= 0,
+        scores={name: values[chosen] for name, values in scores.items()},
+        measures={name: _measured(columns, name)[chosen] for name in MEASURES},
     )
 
 

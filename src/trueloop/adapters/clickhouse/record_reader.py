@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trueloop.adapters.clickhouse.columns import Column, arrow_column, columns_of, kind_of
 from trueloop.adapters.clickhouse.fields import Constant, Field, Floats, Kind, List, Map, Number, Optional, Raw, Struct, Symbol, Text
 from trueloop.adapters.clickhouse.nested_walk import NestedWalk
+from trueloop.columns.packed import packed
 from trueloop.columns.walk import Flags
 from trueloop.events.avro import schema_file
 from trueloop.schemas import schema_text
@@ -53,7 +54,7 @@ class RecordReader:
         """
         import pyarrow as pa
 
-        walk = NestedWalk(values, skip)
+        walk = NestedWalk(packed(values), skip)
         arrays = self._record.columns(walk, self._record.step(walk, None), None)
         walk.irregular(walk.position != walk.end)
         return pa.table(arrays), walk.regular

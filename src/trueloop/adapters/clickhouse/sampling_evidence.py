@@ -26,8 +26,9 @@ _READABLE = """
     SELECT trace_id, occurred_at, scores, slices, PLACE AS place
     FROM traces FINAL
     WHERE application = {application:String} AND occurred_at >= {since:DateTime64(6)} AND occurred_at < {until:DateTime64(6)}
-      AND consent IN ('REVIEW', 'TRAINING') AND error IS NULL
+      AND consent IN ('REVIEW', 'TRAINING') AND (ANSWERED)
 """
+_FAILED = "(error IS NOT NULL AND ifNull(completion_tokens, 1) > 0 AND trimBoth(completion) != '')"
 _TRAFFIC = "SELECT place, count() AS traces, toUnixTimestamp64Micro(min(occurred_at)) AS first FROM (READABLE) GROUP BY place"
 _SCORES = "SELECT place, scores, slices FROM (READABLE) WHERE cityHash64(trace_id) % {one_in:UInt64} = 0"
 _REVIEWED = """
@@ -115,7 +116,9 @@ class _Questions:
             "application": policy.application, "since": until - timedelta(days=days), "until": until, "longest": LONGEST_S,
             "rubric": policy.rubric.id, "rubric_version": policy.rubric.version,
         }  # fmt: skip
-        readable = _READABLE.replace("PLACE", place)
+        anomalies = policy.sampling.anomalies
+        answered = "error IS NULL" if anomalies is None or not anomalies.failed else f"error IS NULL OR {_FAILED}"
+        readable = _READABLE.replace("PLACE", place).replace("ANSWERED", answered)
         self._parts = {"REVIEWED": _REVIEWED.replace("READABLE", readable), "READABLE": readable}
 
     def traffic(self) -> tuple[dict[str, Evidence], float]:
@@ -200,6 +203,8 @@ def _place(sampling: Sampling) -> tuple[str, dict[str, Any]]:
 def _holds(case: EdgeCase, anomalies: Anomalies, given: _Parameters) -> str:
     """Return as SQL whether an edge case holds; `edge_cases` says the same of columns."""
     match case:
+        case EdgeCase.FAILED:
+            return _FAILED
         case EdgeCase.EMPTY_ANSWER:
             return "ifNull(completion_tokens = 0, 0)"
         case EdgeCase.LOW_SCORE:

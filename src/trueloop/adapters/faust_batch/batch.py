@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+
+from trueloop.adapters.faust_batch.records import RawRecord, sizes_of
 
 MAX_BATCH_RECORDS = 4000
 """Enough to make what is paid per batch vanish (0.5 to 2 ms: the look at the policies, delivery, a dozen array operations per field), few enough
@@ -16,18 +17,6 @@ MAX_BATCH_BYTES = 8 * 1024 * 1024
 """Keys and values of one batch: compressed records may be many times what was fetched."""
 MAX_BUFFERED_BYTES = 64 * 1024 * 1024
 """Keys and values of all batches of an app that are fetched and not committed. More is left to the broker."""
-
-
-class RawRecord(Protocol):
-    """A record as aiokafka parsed it."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-    offset: int
-    timestamp: int
-    """By the producer's clock or the broker's, milliseconds since the epoch."""
-    timestamp_type: int
 
 
 class Batch:
@@ -62,13 +51,13 @@ class Batch:
 
 def split(topic: str, partition: int, records: Sequence[RawRecord], max_bytes: int = MAX_BATCH_BYTES) -> Iterator[Batch]:
     """Yield the records as batches of at most `max_bytes`; a larger record is a batch of its own."""
-    sizes = [len(record.key or b"") + len(record.value or b"") for record in records]
-    if (total := sum(sizes)) <= max_bytes:
+    sizes = sizes_of(records)
+    if (total := int(sizes.sum())) <= max_bytes:
         if records:
             yield Batch(topic, partition, records, total)
         return
     start, size = 0, 0
-    for index, length in enumerate(sizes):
+    for index, length in enumerate(sizes.tolist()):
         if size + length > max_bytes and index > start:
             yield Batch(topic, partition, records[start:index], size)
             start, size = index, 0

@@ -5,12 +5,14 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from trueloop.adapters.faust_batch.batch import MAX_BUFFERED_BYTES, Batch, RawRecord, split
+from trueloop.adapters.faust_batch.batch import MAX_BUFFERED_BYTES, Batch, split
 from trueloop.adapters.faust_batch.fetched_records import use_fetched_records
 from trueloop.adapters.faust_batch.hand_over import HandOver
+from trueloop.adapters.faust_batch.records import RawRecord, offsets_of
 
 _FETCH_TIMEOUT_S = 1.0
 """How long a fetch may wait for records; it bounds how late a fetch notices that the consumer stops."""
@@ -155,7 +157,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def _take_batches(self, tp: TP, records: Sequence[RawRecord]) -> None:
         expected = self._read_offset[tp]
         if expected is not None and records[0].offset < expected:
-            records = [record for record in records if record.offset >= expected]
+            records = records[int(np.searchsorted(offsets_of(records), expected)) :]
         if expected and records[0].offset > expected:
             self.gaps[tp] += records[0].offset - expected
         for batch in split(tp.topic, tp.partition, records):

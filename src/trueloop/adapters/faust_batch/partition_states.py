@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from trueloop.adapters.delivery import Outgoing
-from trueloop.adapters.faust_batch.batch import RawRecord
+from trueloop.adapters.faust_batch.records import RawRecord
 
 MARK_KEY = b"\xff mark"
 """Key of the mark in a changelog. It is no UTF-8, so no state has it: the keys of states are text, some of it from strangers."""

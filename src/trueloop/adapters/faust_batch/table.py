@@ -7,8 +7,8 @@ import faust
 from faust.stores.memory import Store as MemoryStore
 from faust.types import TP, EventT
 
-from trueloop.adapters.faust_batch.batch import RawRecord
 from trueloop.adapters.faust_batch.partition_states import PartitionStates, StateChange
+from trueloop.adapters.faust_batch.records import RawRecord
 
 
 class PartitionedStore(MemoryStore):  # type: ignore[misc]

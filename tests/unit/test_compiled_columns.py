@@ -1,0 +1,198 @@
+"""What is compiled comes to what Python comes to, on records, on pieces of them and on bytes that are none."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from array import array
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.test_columns import LISTED, RECORDS, TRACES_OF_ALL_KINDS, written
+from trueloop.codec import Codec
+from trueloop.columns import columns as columns_module
+from trueloop.columns import reading
+from trueloop.columns.columns import Columns
+from trueloop.columns.packed import Packed, packed
+from trueloop.columns.plan import Plan, encoded, plan_of
+from trueloop.columns.walk import Spans
+from trueloop.compiled import PURE_PYTHON, compiled
+from trueloop.events import Trace
+from trueloop.events.avro import avro_schema
+from trueloop.sampling import draws
+from trueloop.sampling.rows import HOT
+from trueloop.testing import MemoryRegistry
+from trueloop.topics import TRACES
+
+COMPILED: Any = compiled("columns.compiled")
+CODEC = Codec(MemoryRegistry())
+needs_compiled = pytest.mark.skipif(COMPILED is None, reason="nothing was compiled here")
+
+
+def planned(schema: Any, fields: Any) -> Plan:
+    plan = plan_of(schema, fields)
+    assert plan is not None
+    return plan
+
+
+TRACE_PLAN = planned(avro_schema(Trace), HOT)
+LIST_PLAN = planned(LISTED, {"text", "fixed", "count"})
+
+
+def said(columns: Columns) -> list[Any]:
+    """Everything that columns say of their regular rows."""
+    rows = columns.regular
+
+    def spans(found: Spans) -> list[list[int]]:
+        return [found.start[rows].tolist(), found.end[rows].tolist()]
+
+    def entries(name: str) -> list[Any]:
+        found = columns.double_maps[name]
+        inside = [found.counts[rows] > place for place in range(len(found.keys))]
+        some = [
+            [keys.start[rows][there].tolist(), keys.end[rows][there].tolist(), values[rows][there].tolist()]
+            for keys, values, there in zip(found.keys, found.values, inside, strict=True)
+            if there.any()
+        ]
+        return [found.counts[rows].tolist(), some]
+
+    arrays = [{name: repr(values[rows].tolist()) for name, values in each.items()} for each in (columns.longs, columns.present, columns.doubles, columns.enums)]
+    pieces = [{name: spans(found) for name, found in each.items()} for each in (columns.texts, columns.maps, columns.fixed)]
+    return [rows.tolist(), arrays, pieces, {name: entries(name) for name in columns.double_maps}, columns.symbols]
+
+
+def both_agree(plan: Plan, values: Packed, header: bytes = b"") -> None:
+    assert said(reading._compiled(COMPILED, plan, values, header)) == said(reading._walked(plan, values, header))
+
+
+def garbled(data: st.DataObject, value: bytes) -> bytes:
+    found = bytearray(value)
+    for _ in range(data.draw(st.integers(0, 6))):
+        if found:
+            found[data.draw(st.integers(0, len(found) - 1))] = data.draw(st.sampled_from([0, 1, 2, 0x7F, 0x80, 0xFF]) | st.integers(0, 255))
+    return bytes(found[: data.draw(st.integers(0, len(found)))] if data.draw(st.booleans()) else found)
+
+
+@needs_compiled
+@given(st.lists(TRACES_OF_ALL_KINDS, min_size=1, max_size=5), st.data())
+@settings(max_examples=80, deadline=None)
+def test_both_read_the_same_of_traces_that_were_tampered_with(traces: list[Trace], data: st.DataObject) -> None:
+    values = [CODEC.encode(TRACES, trace) for trace in traces]
+    both_agree(TRACE_PLAN, packed([garbled(data, value) for value in values]), values[0][:5])
+
+
+@needs_compiled
+@given(st.lists(RECORDS, min_size=1, max_size=5), st.data())
+@settings(max_examples=80, deadline=None)
+def test_both_read_the_same_of_lists_that_were_tampered_with(records: list[dict[str, Any]], data: st.DataObject) -> None:
+    both_agree(LIST_PLAN, packed([garbled(data, written(record)) for record in records]))
+
+
+@needs_compiled
+@given(st.lists(st.none() | st.binary(max_size=60), max_size=8))
+@settings(max_examples=80, deadline=None)
+def test_both_read_the_same_of_any_bytes(values: list[bytes | None]) -> None:
+    for plan in (TRACE_PLAN, LIST_PLAN):
+        both_agree(plan, packed(values))
+
+
+@needs_compiled
+@pytest.mark.parametrize(
+    "varint",
+    [
+        b"\xff" * 9 + b"\x01",
+        b"\xff" * 9 + b"\x02",
+        b"\xff" * 9 + b"\x7f",
+        b"\xff" * 10 + b"\x01",
+        b"\x80" * 11,
+        b"\xfe" + b"\xff" * 8 + b"\x01",
+        b"\xff" * 4 + b"\x0f",
+    ],
+)
+def test_both_read_the_same_of_numbers_at_the_edge(varint: bytes) -> None:
+    fields = [{"name": "n", "type": "long"}, {"name": "t", "type": "string"}, {"name": "m", "type": {"type": "map", "values": "double"}}]
+    for first in range(3):
+        plan = planned({"type": "record", "name": "R", "fields": fields[first:]}, {"m"})
+        both_agree(plan, packed([varint + b"\0" * 20, b"\0" * first + varint, varint[:3], b"\0\0\0"]))
+
+
+@needs_compiled
+@given(st.lists(st.none() | st.sampled_from([b"", b"a", b"b", b"ab"]) | st.binary(max_size=70), max_size=60))
+def test_both_find_the_same_pieces_and_codes(values: list[bytes | None]) -> None:
+    found = packed(values)
+    columns, spans = Columns(found.data, np.ones(len(values), np.bool_)), Spans(found.start, found.end)
+    with pytest.MonkeyPatch.context() as patch:
+        ours = columns.pieces(spans), columns.coded(spans)
+        patch.setattr(columns_module, "_COMPILED", None)
+        theirs = columns.pieces(spans), columns.coded(spans)
+    assert ours[0] == theirs[0] == [value or b"" for value in values]
+    assert (ours[1].codes.tolist(), ours[1].names) == (theirs[1].codes.tolist(), theirs[1].names)
+
+
+@needs_compiled
+@given(st.lists(st.binary(max_size=300), max_size=20))
+def test_the_hashes_are_those_of_hashlib(texts: list[bytes]) -> None:
+    expected = [int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") for text in texts]
+    assert np.frombuffer(COMPILED.hashes(texts), np.uint64).tolist() == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(draws, "_COMPILED", None)
+        assert draws.hashes(texts).tolist() == expected
+
+
+@needs_compiled
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 255, 256, 257, 4096])
+def test_the_hashes_are_right_at_the_edges_of_blocks(size: int) -> None:
+    text = bytes(range(256)) * 16
+    assert COMPILED.hashes([text[:size]])[::-1] == hashlib.blake2b(text[:size], digest_size=8).digest() or sys.byteorder == "big"
+
+
+@needs_compiled
+def test_spans_and_plans_that_would_lead_outside_are_refused() -> None:
+    numbers, fields = encoded(LIST_PLAN)
+
+    def longs(*values: int) -> bytes:
+        return array("q", values).tobytes()
+
+    calls = (
+        lambda start, end: COMPILED.walk(numbers, fields, b"abcd", start, end, b"", 64),
+        lambda start, end: COMPILED.pieces(b"abcd", start, end),
+        lambda start, end: COMPILED.codes(b"abcd", start, end),
+    )
+    for start, end in ((0, 5), (-2, 1), (3, 2), (-1, 0), (2**62, 2**62 + 1), (0, -1)):
+        for call in calls:
+            with pytest.raises(ValueError, match="outside"):
+                call(longs(start), longs(end))
+    with pytest.raises(ValueError, match="as many"):
+        COMPILED.pieces(b"abcd", longs(0, 1), longs(1))
+    for plan, count in (
+        (longs(99, -1, 0, 0), 1),
+        (longs(1, 5, 0, 0), 1),
+        (longs(9, -1, 3, 1), 1),
+        (longs(8, -1, -1, 0), 1),
+        (longs(1, -1, 0, 0), 2),
+        (b"abc", 0),
+    ):
+        with pytest.raises(ValueError, match="no plan"):
+            COMPILED.walk(plan, count, b"abcd", longs(0), longs(1), b"", 64)
+    with pytest.raises(ValueError, match="most"):
+        COMPILED.walk(numbers, fields, b"abcd", longs(0), longs(1), b"", 10**9)
+    with pytest.raises(TypeError):
+        COMPILED.hashes([b"a", "b"])
+
+
+def test_python_takes_over_when_it_is_wanted() -> None:
+    command = "from trueloop.columns import columns, reading; from trueloop.sampling import draws; print([m._COMPILED for m in (columns, reading, draws)])"
+    done = subprocess.run([sys.executable, "-c", command], env={PURE_PYTHON: "1"}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[None, None, None]"
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
+def test_where_there_is_a_compiler_it_was_used() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(PURE_PYTHON, raising=False)
+        assert compiled("columns.compiled") is not None
+    assert compiled("columns.no_such_module") is None
