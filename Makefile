@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/installed-$(KEY)
 PARALLEL_TESTS := $(wildcard tests/unit tests/processors tests/contract src)
 BROKER_TESTS := $(wildcard tests/integration tests/browser)
 # They wait for a loop to come to rest, and want the machine to themselves.
-LONE_TESTS := $(wildcard tests/integration/test_replay_log.py tests/integration/test_loop.py)
+LONE_TESTS := $(wildcard tests/integration/test_replay_log.py tests/integration/test_loop.py tests/integration/test_people_gate.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -117,12 +117,20 @@ bench-dpo: install ## Measure a DPO step beside a bare loop of torch and beside 
 	$(BIN)/python bench/dpo_step.py $(ARGS)
 
 .PHONY: bench-optimisers
-bench-optimisers: install ## Train by every method on the same pairs with turned labels, three seeds each (an hour or two); writes bench/results/optimisers.md.
+bench-optimisers: install ## Train by every method on the same labels, of which some are wrong (an hour or two, goes on where it was); writes bench/results/optimisers.md.
 	$(BIN)/python bench/optimisers.py $(ARGS)
+
+.PHONY: bench-hh-reward
+bench-hh-reward: install ## Train our reward model on HH-RLHF's pairs, three folds (some twenty CPU minutes); writes bench/results/hh_reward.md. Needs the data.
+	$(BIN)/python bench/hh_reward.py $(ARGS)
 
 .PHONY: bench-agreement
 bench-agreement: install ## Measure what agreement costs per label and per key; writes bench/results/agreement.md.
 	$(BIN)/python bench/agreement.py
+
+.PHONY: bench-labels
+bench-labels: install ## Measure what the other statistics of labels cost: reviewers, estimates, spans; writes bench/results/label_statistics.md.
+	$(BIN)/python bench/label_statistics.py
 
 build/river/installed: requirements/river.txt | $(INSTALLED)
 	$(PYTHON) -m venv build/river

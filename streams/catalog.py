@@ -7,8 +7,8 @@ from trueloop.errors import ConfigurationError
 from trueloop.processors.processor import Processor
 
 NAMES = (
-    "sampling", "appeals", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas",
-    "trigger", "gating",
+    "sampling", "appeals", "trials", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas",
+    "disagreements", "trigger", "gating",
 )  # fmt: skip
 
 

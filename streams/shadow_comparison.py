@@ -64,9 +64,11 @@ class Scope:
         """Return whether a record of the log that was not rebuilt is about what came before."""
         if self.since is None:
             return False
+        if topic is topics.REVIEW_QUEUE and record["adjudicates"] is not None:
+            return record["adjudicates"] not in self.tasks
         if topic in (topics.REVIEW_QUEUE, topics.REVIEWED_TRACES, topics.CALIBRATION):
             return bool(record["occurred_at"] < self.since)
-        if topic in (topics.AGREEMENT_UNITS, topics.PREFERENCE_PAIRS):
+        if topic in (topics.AGREEMENT_UNITS, topics.PREFERENCE_PAIRS, topics.TRIAL_OUTCOMES):
             return record["task_id"] not in self.tasks
         if topic is topics.DRIFT_OBSERVATIONS and record["source"] is None:
             return not self.marks.issuperset(np.frombuffer(record["marks"], "<i8").tolist())
@@ -186,10 +188,10 @@ class ShadowComparison:
 
     def _widen(self, topic: Topic, record: Record, *, real: bool) -> None:
         """Take the tasks of what was rebuilt, and those that were to be, into what is compared."""
-        if topic is not topics.REVIEW_QUEUE:
+        if topic is not topics.REVIEW_QUEUE or record["adjudicates"] is not None:
             return
-        # Appeals are rebuilt from the start, also those from before, whose labels are not read.
-        whole = real or SamplingReason.APPEAL in record["reasons"]
+        # Appeals and trials are rebuilt from the start, also those from before, whose labels are not read.
+        whole = real or bool({SamplingReason.APPEAL, SamplingReason.TRIAL} & set(record["reasons"]))
         if not (whole and self._scope.leaves_out(topic, record)):
             self._scope.take_in(record["task_id"])
 

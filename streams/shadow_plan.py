@@ -12,7 +12,7 @@ from trueloop.topics import Topic
 
 SENT = (
     topics.TRACES, topics.LABELS, topics.APPEALS, topics.GOLD, topics.RUBRICS, topics.POLICIES, topics.ERASURES,
-    topics.DATASET_ORDERS, topics.JOB_ORDERS, topics.TRAINING_RESULTS, topics.EVALUATIONS,
+    topics.DATASET_ORDERS, topics.JOB_ORDERS, topics.TRAINING_RESULTS, topics.EVALUATIONS, topics.TRIALS,
 )  # fmt: skip
 """Topics that nobody can rebuild: people, services and trainers wrote them."""
 
@@ -41,11 +41,12 @@ class Part:
 
 PLAN = (
     Part("sampling", (topics.REVIEW_QUEUE, topics.REVIEWED_TRACES, topics.CALIBRATION, topics.DRIFT_OBSERVATIONS), begins_anywhere=True),
-    Part("appeals", (topics.REVIEW_QUEUE,)),
+    Part("appeals", (topics.REVIEW_QUEUE, topics.CALIBRATION)),
+    Part("trials", (topics.REVIEW_QUEUE,)),
     Part("profiles", (topics.DRIFT_OBSERVATIONS, topics.DRIFT_VALUES), begins_anywhere=True),
     Part(
         "collection",
-        (topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS),
+        (topics.REVIEW_QUEUE, topics.AGREEMENT_UNITS, topics.DRIFT_OBSERVATIONS, topics.PREFERENCE_PAIRS, topics.TRIAL_OUTCOMES),
         rebuilt=(topics.REVIEW_QUEUE,),
         begins_anywhere=True,
     ),
@@ -56,6 +57,7 @@ PLAN = (
     Part("distributions", (topics.DRIFT,)),
     Part("families", (topics.DRIFT_FAMILIES,)),
     Part("quotas", (topics.REVIEW_QUOTAS,)),
+    Part("disagreements", (topics.SLICE_DISAGREEMENTS,)),
     # These two decide. Their decisions go to the rebuild's own topics, which nobody carries out: trainers and services read the real ones.
     Part("trigger", (topics.DATASET_VERSIONS, topics.TRAINING_REQUESTS)),
     Part("gating", (topics.GATES, topics.RELEASES)),
@@ -117,6 +119,8 @@ RULES: dict[Topic, Rule] = {
         frozenset({"event_id", "occurred_at", "revises", "replaced_weight", "p_correct"}),
         is_gone=lambda record: bool(record["withdrawn"]),
     ),
+    # How often an outcome changed on the way depends on whether labels or what is thought of reviewers was read first.
+    topics.TRIAL_OUTCOMES: Rule(lambda record: f"{record['trial_id']}/{record['senior']}", Kept.LAST_WORD, frozenset({"event_id", "occurred_at"})),
     # Told anew with every batch, at the wall clock's time.
     topics.AGREEMENT: Rule(_window, Kept.LAST_WORD, frozenset({"occurred_at"})),
     topics.REVIEWERS: Rule(lambda record: f"{record['application']}/{record['reviewer_id']}", Kept.LAST_WORD, frozenset({"occurred_at"})),
@@ -127,6 +131,7 @@ RULES: dict[Topic, Rule] = {
     topics.DRIFT: Rule(lambda record: str(record["series_id"])),
     topics.DRIFT_FAMILIES: Rule(lambda record: str(record["application"])),
     topics.REVIEW_QUOTAS: Rule(lambda record: str(record["series_id"])),
+    topics.SLICE_DISAGREEMENTS: Rule(lambda record: f"{record['dimension']}/{record['slice']}"),
     # The agreement that a version notes is what had arrived by then; it is compared with the estimates (see `noted_agreement`).
     topics.DATASET_VERSIONS: Rule(lambda record: f"{record['name']}@{record['version']}", without=frozenset({"agreement"})),
     # What a person requested by hand is not the loop's.

@@ -24,7 +24,7 @@ from trueloop.adapters.registry import connect
 from trueloop.codec import Codec
 from trueloop.config import Settings
 from trueloop.errors import ConfigurationError, DecodeError
-from trueloop.events import AgreementEstimate, DatasetVersion, TrainingRequest, TriggerReason
+from trueloop.events import AgreementEstimate, DatasetVersion, SliceDisagreement, TrainingRequest, TriggerReason
 from trueloop.processors.processor import Context, Source
 from trueloop.rejection import RejectReason
 from trueloop.replay_log.causes import Facts
@@ -178,7 +178,20 @@ def _facts(settings: Settings, codec: Codec, governance: Governance, thinned: fr
     # The loop orders one job of a version at most: a second one is no matter of order.
     datasets = frozenset(topics.DATASET_VERSIONS.key(event) for event in versions if asked[event.application, event.name, event.version] <= 1)
     alarmed = frozenset(event.application for event in requests if event.reason is TriggerReason.DRIFT)
-    return Facts(early_tasks=frozenset(early), first_policy=first, compacted=thinned, datasets=datasets, trained_on_alarm=alarmed)
+    late: dict[str, list[tuple[datetime, datetime]]] = {}
+    for message in read_to_end(settings.kafka, topics.SLICE_DISAGREEMENTS.name):
+        told = codec.decode(topics.SLICE_DISAGREEMENTS, message.value())
+        at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
+        if isinstance(told, SliceDisagreement) and told.starts_at < at:
+            late.setdefault(told.application, []).append((told.starts_at, at))
+    return Facts(
+        early_tasks=frozenset(early),
+        first_policy=first,
+        compacted=thinned,
+        datasets=datasets,
+        trained_on_alarm=alarmed,
+        told_late={name: tuple(each) for name, each in late.items()},
+    )
 
 
 def _text(key: Any) -> str:
@@ -191,7 +204,7 @@ def _check_blinding_key(settings: Settings, codec: Codec, stretches: Stretches) 
     side = Side(settings.kafka, {}, stretches.real)
     for _, record in side.records(topics.REVIEW_QUEUE.name):
         task = _record(codec, record)
-        if task is None:
+        if task is None or task["adjudicates"] is not None:
             continue
         ids = [candidate["candidate_id"] for candidate in task["candidates"]]
         if {candidate_id(key, task["task_id"], index) for index in range(len(ids))} == set(ids):

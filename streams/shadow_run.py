@@ -104,6 +104,9 @@ class ShadowRun:
             cut = self._stretches.cut if running.part.begins_anywhere else {}
             start = {place: max(offset, cut.get(place, 0)) for place, offset in begin.items()}
             await running.rerun.take_all(topics_by_name(running.processor), self._watched(running, self._chunks(running, start, end)))
+            for topic in running.part.rebuilt:
+                if topic in running.part.outputs:
+                    await running.rerun.take_all(topics_by_name(running.processor), self._from_shadow(topic.name))
             for topic in running.processor.inputs:
                 if topic.retried:
                     await running.rerun.take_all(topics_by_name(running.processor), self._from_shadow(topic.retry))

@@ -86,6 +86,8 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "pool": "billing-experts",
         "due_at": START + timedelta(hours=24),
         "appellant": "sealed-subject",
+        "adjudicates": "task-0",
+        "trial": {"trial_id": "trial-1", "evaluation_id": "evaluation-1", "senior": True},
         "messages": _MESSAGES,
         "candidates": [{"candidate_id": "candidate-a", "completion": "Your refund is $4.71."}, {"candidate_id": "candidate-b", "completion": HOSTILE}],
     },
@@ -114,6 +116,17 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "slices": _SLICES,
         "messages": _MESSAGES,
         "completion": HOSTILE,
+    },
+    ev.SliceDisagreement: _RUBRIC
+    | _POLICY
+    | {
+        "disagreement_id": "disagreement-1",
+        "dimension": "tone",
+        "slice": "locale=de",
+        "disagreement": 0.25,
+        "n_tasks": 40,
+        "starts_at": START,
+        "agreement_id": "event-agreement",
     },
     ev.ReviewQuota: _POLICY
     | {
@@ -212,10 +225,19 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
         "labels": [{"label_id": "label-1", "reviewer_id": "reviewer-1", "weight": 0.5, "involved": True}],
         "units": [
             {"dimension": "overall", "candidate_id": None, "categories": [-1, 0, 1], "probabilities": [0.0625, 0.875, 0.0625], "mean": None, "n_labels": 1},
-            {"dimension": "tone", "candidate_id": "candidate-a", "categories": [-2, 4], "probabilities": [0.25, 0.75], "mean": 2.5, "n_labels": 1},
+            {
+                "dimension": "tone",
+                "candidate_id": "candidate-a",
+                "categories": [-2, 4],
+                "probabilities": [0.25, 0.75],
+                "mean": 2.5,
+                "n_labels": 1,
+                "decided": 4,
+            },
             {"dimension": "tone", "candidate_id": "candidate-b", "categories": [], "probabilities": [], "mean": None, "n_labels": 0},
         ],
         "adjudicate": True,
+        "adjudicators": [{"label_id": "label-2", "reviewer_id": "reviewer-2", "weight": 1.0, "involved": False}],
     },
     ev.ReviewedTrace: _RUBRIC
     | _POLICY
@@ -484,8 +506,33 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
             {"kind": ev.DiagnosticKind.WORDS, "n": 1, "candidate": 31.0, "baseline": 42.0, "difference": -11.0},
         ],
         "warnings": [ev.EvaluationWarning.MORE_APOLOGIES],
+        "trials": [
+            {"trial_id": "trial-1", "item_id": "item-1", "identical": False},
+            {"trial_id": "trial-2", "item_id": "item-2", "identical": True},
+        ],
         "seconds": 12.5,
         "error": "checkpoint lacks a tokenizer",
+    },
+    ev.Trial: _POLICY
+    | {
+        "trial_id": "trial-1",
+        "evaluation_id": "evaluation-1",
+        "item_id": "item-1",
+        "prompt_hash": "prompt-1",
+        "slices": _SLICES,
+        "messages": _MESSAGES,
+        "candidate_answer": HOSTILE,
+        "baseline_answer": "Your refund is $4.71.",
+    },
+    ev.TrialOutcome: {
+        "trial_id": "trial-1",
+        "evaluation_id": "evaluation-1",
+        "task_id": "task-1",
+        "senior": True,
+        "dimension": "overall",
+        "verdict": ev.TrialVerdict.CANDIDATE,
+        "revision": 3,
+        "label_ids": ["label-1", "label-2"],
     },
     ev.GateDecision: _RUBRIC_HASHED
     | _POLICY_HASHED
@@ -508,6 +555,8 @@ _FULL: dict[type[ev.Event], dict[str, Any]] = {
                 "difference": 0.2,
                 "difference_low": 0.125,
                 "difference_high": 0.25,
+                "ties": 12,
+                "answers_missing": 40,
                 "floor": 0.9,
                 "max_regression": 0.02,
                 "superior": True,
@@ -557,8 +606,9 @@ _KEYS = {
     ev.AgreementUnits: "series_id", ev.AgreementEstimate: "series_id", ev.ReviewerQuality: "reviewer_id", ev.ItemTruth: "task_id",
     ev.ReviewedTrace: "task_id", ev.QualityEstimate: "series_id", ev.DriftObservations: "series_id",
     ev.DriftSignal: "series_id", ev.DriftValues: "series_id", ev.DriftFamily: "application", ev.PreferencePair: "pair_id",
-    ev.ReviewQuota: "quota_id", ev.CalibrationItem: "item_id", ev.DatasetVersion: "name", ev.DatasetOrder: "dataset",
+    ev.ReviewQuota: "quota_id", ev.SliceDisagreement: "disagreement_id", ev.CalibrationItem: "item_id", ev.DatasetVersion: "name", ev.DatasetOrder: "dataset",
     ev.TrainingRequest: "job_id", ev.JobOrder: "job_id", ev.TrainingResult: "job_id", ev.Evaluation: "candidate", ev.GateDecision: "candidate",
+    ev.Trial: "trial_id", ev.TrialOutcome: "trial_id",
     ev.Release: "application", ev.RubricPublished: "rubric_id", ev.PolicyPublished: "policy_id", ev.Erasure: "subject_id",
 }  # fmt: skip
 

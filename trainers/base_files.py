@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+from trueloop.adapters.adapter_checkpoint import ADAPTER_CONFIG
 from trueloop.errors import ConfigurationError
 
-_MODELS = ("config.json", "adapter_config.json")
+_MODELS = ("config.json", ADAPTER_CONFIG)
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _TEMPLATE = "chat_template.jinja"
 

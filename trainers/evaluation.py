@@ -1,7 +1,7 @@
 """Evaluation of a candidate against its baseline on the frozen calibration set, by the evaluators and the decoding that the policy fixed."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,21 +10,22 @@ from trueloop.trainers.evaluation_material import PROBE, Material, gather
 from trueloop.trainers.job_context import JobContext
 from trueloop.trainers.judge_panel import Verdicts, ask_judges
 from trueloop.trainers.model_scores import ModelScores, model_scores
+from trueloop.trainers.on_trial import items_on_trial, trials
 from trueloop.trainers.preference_accuracy import EVALUATOR as PREFERENCE_ACCURACY
 from trueloop.trainers.reward_diagnosis import diagnose_reward
 
-from trueloop.adapters.governance_store import GovernanceStore
 from trueloop.errors import ConfigurationError
-from trueloop.events import Evaluation, EvaluatorEvidence, Event, PairedScores, TrainingResult, derive_id
+from trueloop.events import Evaluation, EvaluatorEvidence, Event, ItemOnTrial, PairedScores, TrainingResult, derive_id
 from trueloop.gates.diagnostics import diagnose, warnings
 from trueloop.gates.probes import probes_hash
 from trueloop.gates.scores import paired_scores
 from trueloop.labels.judge_agreement import JudgeAgreement
 from trueloop.rubrics import InForce, canonical_json
+from trueloop.rubrics.gate_policy import PEOPLE
 
 
 def evaluate(context: JobContext, result: TrainingResult) -> Iterator[Event]:
-    """Yield the new version of the calibration set, if there is one, and the Evaluation.
+    """Yield the new version of the calibration set, if there is one, what people are to compare, if the policy asks them, and the Evaluation.
 
     Raises:
         ConfigurationError: the policy is not published, or a checkpoint is not in the store.
@@ -43,30 +44,37 @@ def evaluate(context: JobContext, result: TrainingResult) -> Iterator[Event]:
     for unit, verdicts in judged.items():
         candidate.scores[unit], baseline.scores[unit] = dict(verdicts.candidate), dict(verdicts.baseline)
     diagnostics = [*diagnose(candidate.answers, baseline.answers), *diagnose_reward(context, material, candidate.answers, baseline.answers)]
-    scores, evaluators = _found(material, candidate, baseline, judged)
-    found = {"scores": scores, "evaluators": evaluators, "diagnostics": diagnostics, "warnings": warnings(diagnostics, scores)}
-    yield _evaluation(context, result, in_force, snapshot, found | {"seconds": time.monotonic() - started})
+    evaluation_id, gate = _evaluation_id(context, result, in_force, snapshot), material.gate
+    chosen = items_on_trial(evaluation_id, gate.people.comparisons, candidate.answers, baseline.answers) if gate.asks_people else []
+    yield from trials(evaluation_id, in_force.policy, chosen, snapshot.items.items, (candidate.answers, baseline.answers))
+    scores, evaluators = _found(material, candidate, baseline, judged, chosen)
+    found = {"scores": scores, "evaluators": evaluators, "diagnostics": diagnostics, "warnings": warnings(diagnostics, scores), "trials": chosen}
+    yield _evaluation(context, result, in_force, snapshot, found | {"event_id": evaluation_id, "seconds": time.monotonic() - started})
 
 
 def _in_force(context: JobContext) -> InForce:
     request = context.request
-    store = GovernanceStore(context.settings.kafka, context.codec)
-    try:
-        found = store.fresh(time.monotonic()).policy(request.policy_id, request.policy_version)
-    finally:
-        store.close()
+    found = context.governance.policy(request.policy_id, request.policy_version)
     if found is None:
         raise ConfigurationError(f"policy {request.policy_id!r} version {request.policy_version} is not published; publish it and request the job again")
     return found
 
 
 def _found(
-    material: Material, candidate: ModelScores, baseline: ModelScores, judged: Mapping[tuple[str, str], Verdicts]
+    material: Material,
+    candidate: ModelScores,
+    baseline: ModelScores,
+    judged: Mapping[tuple[str, str], Verdicts],
+    chosen: Sequence[ItemOnTrial],
 ) -> tuple[list[PairedScores], list[EvaluatorEvidence]]:
     scores: list[PairedScores] = []
     evaluators: list[EvaluatorEvidence] = []
     for unit, ours in candidate.scores.items():
         theirs, verdicts = baseline.scores[unit], judged.get(unit)
+        if unit[1] == PEOPLE:
+            missing = sum(not each.identical for each in chosen)
+            evaluators.append(EvaluatorEvidence(dimension=unit[0], evaluator=PEOPLE, n_asked=len(chosen), n_missing=missing))
+            continue
         scores += paired_scores(*unit, ours, theirs, slices_of=material.slices, slices=material.gate.slices)
         asked, version = _asked(material, unit[1])
         evaluators.append(
@@ -107,14 +115,17 @@ def _agreement(found: JudgeAgreement) -> dict[str, Any]:
     }
 
 
+def _evaluation_id(context: JobContext, result: TrainingResult, in_force: InForce, snapshot: CalibrationSnapshot) -> str:
+    request, policy, content = context.request, in_force.policy, snapshot.items.content_hash
+    return derive_id("evaluation", request.job_id, str(result.checkpoint), request.baseline_checkpoint, content, policy.id, str(policy.version))
+
+
 def _evaluation(context: JobContext, result: TrainingResult, in_force: InForce, snapshot: CalibrationSnapshot, found: dict[str, Any]) -> Evaluation:
     request, policy, items = context.request, in_force.policy, snapshot.items
-    candidate = str(result.checkpoint)
     return Evaluation(
-        event_id=derive_id("evaluation", request.job_id, candidate, request.baseline_checkpoint, items.content_hash, policy.id, str(policy.version)),
         occurred_at=datetime.now(UTC),
         application=request.application,
-        candidate=candidate,
+        candidate=str(result.checkpoint),
         candidate_uri=str(result.checkpoint_uri),
         candidate_sha256=str(result.checkpoint_sha256),
         baseline=request.baseline_checkpoint,

@@ -10,7 +10,7 @@ from trueloop.trainers.job_context import JobContext
 
 from trueloop.datasets.calibration import CalibrationSet
 from trueloop.datasets.chat import ChatMessage, chat_messages
-from trueloop.datasets.pairs_dataset import build_pairs_dataset, is_seen, seen_prompts
+from trueloop.datasets.pairs_dataset import build_pairs_dataset, is_probable, is_seen, seen_prompts
 from trueloop.events import PreferencePair, Split
 from trueloop.gates.probes import Probe
 from trueloop.rubrics import InForce
@@ -66,14 +66,14 @@ def gather(context: JobContext, in_force: InForce, calibration: CalibrationSet) 
     """Return what the policy's evaluators need. Raises UnavailableError or IntegrityError."""
     gate = in_force.policy.gate
     checks = {name: check for name in _named(gate, CHECK) if (check := find_check(name)) is not None}
-    read = bool(checks) or bool(_named(gate, JUDGE)) or gate.diagnose_reward is not None
+    read = bool(checks) or bool(_named(gate, JUDGE)) or gate.diagnose_reward is not None or gate.asks_people is not None
     prompts = {item.item_id: chat_messages(item.messages) or [] for item in calibration.items} if read else {}
     pairs: list[PreferencePair] = []
     if any(dimension.evaluator == preference_accuracy.EVALUATOR for dimension in gate.dimensions):
         split_by = in_force.policy.sampling.split_by
         trained = seen_prompts(context.pair_log, split_by)
         held_out = build_pairs_dataset(context.dataset_log, context.selection(Split.CALIBRATION)).pairs
-        pairs = [pair for pair in held_out if not is_seen(pair, trained, split_by)][: gate.max_items]
+        pairs = [pair for pair in held_out if is_probable(pair, gate.pairs_p_correct) and not is_seen(pair, trained, split_by)][: gate.max_items]
     slices = {item.item_id: item.slices for item in calibration.items} | {pair.pair_id: pair.slices for pair in pairs}
     probes = {category: find_probes(category) for category in _named(gate, PROBE)}
     return Material(in_force, len(calibration.items), prompts, probes, checks, pairs, slices)

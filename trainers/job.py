@@ -19,7 +19,7 @@ from trueloop.trainers.methods import Method, find_method, read_config
 
 from trueloop.datasets.pairs_dataset import build_pairs_dataset
 from trueloop.errors import IntegrityError, TrainingError, UnavailableError
-from trueloop.events import Evaluation, JobStatus, Split, TrainingResult
+from trueloop.events import Evaluation, JobStatus, Split, TrainingResult, Trial
 
 PROGRESS_INTERVAL_S = 1.0
 
@@ -38,6 +38,8 @@ def run_job(context: JobContext) -> None:
         return
     kept = context.kept.record("evaluation")
     if kept is not None:
+        for trial in json.loads(context.kept.record("trials") or "[]"):
+            context.send(Trial.model_validate(trial))  # the process before this one may have died before they were delivered
         context.send(Evaluation.model_validate_json(kept))
         return
     _evaluate(context, result)
@@ -71,9 +73,14 @@ def _evaluate(context: JobContext, result: TrainingResult) -> None:
 
     started = time.monotonic()
     _log.info("job %s: evaluation of checkpoint %s", context.request.job_id, result.checkpoint)
+    trials: list[Trial] = []
     try:
         for event in evaluate(context, result):
+            if isinstance(event, Trial):
+                trials.append(event)
             if isinstance(event, Evaluation):
+                if trials:
+                    context.kept.settle("trials", json.dumps([trial.model_dump(mode="json") for trial in trials]))
                 context.kept.settle("evaluation", event.model_dump_json())
             context.send(event)
     except UnavailableError:

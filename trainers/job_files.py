@@ -3,7 +3,7 @@
 HASH/                  of the job's id, because ids come from events
     lock, work/        the working directory, for one process at a time; it holds text of the dataset
     state/             what a trainer resumes from; outlives kill -9, and goes when the attempt ends
-    attempt-N/         log.txt, curve.jsonl, config.json, result.json, evaluation.json, beginnings
+    attempt-N/         log.txt, curve.jsonl, config.json, result.json, evaluation.json, beginnings; trials.json holds what people are asked
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import Literal
 
 from trueloop.events import derive_id
 
-Record = Literal["result", "evaluation", "config"]
+Record = Literal["result", "evaluation", "trials", "config"]
 
 
 @dataclass(frozen=True, slots=True)

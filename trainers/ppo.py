@@ -11,11 +11,9 @@ estimated by the value head. Rows: prompt (messages); other columns are left out
 import time
 
 from trueloop.trainers.frame.job_config import Progress
-from trueloop.trainers.frame.policy_model import load_policy, prepare
 from trueloop.trainers.frame.training_report import TrainingReport
-from trueloop.trainers.online.loop import Loop, place, require_one_process
+from trueloop.trainers.online.loop import Device, train_in_loop
 from trueloop.trainers.online.ppo_update import PpoSettings, PpoUpdate
-from trueloop.trainers.online.prompts import read_prompts
 from trueloop.trainers.rewards.open_rewards import open_rewards
 from trueloop.trainers.rewards.reward import Reward
 from trueloop.trainers.rewards.settings import RewardedConfig
@@ -39,11 +37,9 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
 
 def train(config: PpoSettings, reward: Reward, progress: Progress | None, started: float) -> TrainingReport:
     """Train with a reward that is open already; `started` is the job's beginning by time.monotonic(). Raises as `main` does."""
-    require_one_process()
-    prompts = read_prompts(config.dataset_file)
-    prepare(config)
-    policy = load_policy(config)
-    device = place(policy, config)
-    learner = PpoUpdate(config, device.model, device.pad_id, bf16=device.bf16)
+
+    def learner(device: Device) -> PpoUpdate:
+        return PpoUpdate(config, device.model, device.pad_id, bf16=device.bf16)
+
     completions = config.batch_size * config.gradient_accumulation_steps * config.minibatches
-    return Loop(config, policy, device, learner, reward, completions=completions, copies=config.completions_per_prompt).run(prompts, progress, started)
+    return train_in_loop(config, reward, learner, completions=completions, progress=progress, started=started)

@@ -17,7 +17,7 @@ from trueloop.trainers.frame.fitting_rows import require_fitting
 from trueloop.trainers.frame.held_out import HeldOut, Row, split_by_prompt
 from trueloop.trainers.frame.job_config import JobConfig, Progress
 from trueloop.trainers.frame.pair_rows import read_pairs
-from trueloop.trainers.frame.policy_model import ADAPTER_CONFIG, load_tokenizer, lora_of, prepare
+from trueloop.trainers.frame.policy_model import load_tokenizer, lora_of, prepare
 from trueloop.trainers.frame.stopping import HeldOutStopping
 from trueloop.trainers.frame.training_errors import DatasetError
 from trueloop.trainers.frame.training_report import TrainingReport
@@ -25,6 +25,7 @@ from trueloop.trainers.frame.training_run import run, state_directory, trainer_a
 from trueloop.trainers.reward_quality import ScoredPair, audit_packet, metrics_of, quality_by_group
 from trueloop.trainers.rewards.reward_model import RewardModel
 
+from trueloop.adapters.adapter_checkpoint import is_adapter
 from trueloop.errors import ConfigurationError
 
 AUDIT_FILE_NAME = "audit_packet.json"
@@ -111,7 +112,7 @@ def _classifier(config: Config) -> Any:
     from transformers import AutoModelForSequenceClassification, set_seed
     from trl.trainer.reward_trainer import suppress_seqcls_warning
 
-    if (config.model_dir / ADAPTER_CONFIG).is_file():
+    if is_adapter(config.model_dir):
         raise ConfigurationError("model_dir holds an adapter; expected whole weights to begin a reward model with: train the policy with save = 'merged'")
     set_seed(config.seed)
     with suppress_seqcls_warning():

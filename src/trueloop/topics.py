@@ -73,6 +73,7 @@ DRIFT_VALUES = Topic("drift-values", ev.DriftValues, lambda e: e.series_id, KEYE
 DRIFT = Topic("drift", ev.DriftSignal, lambda e: e.series_id)
 DRIFT_FAMILIES = Topic("drift-families", ev.DriftFamily, lambda e: e.application)
 REVIEW_QUOTAS = Topic("review-quotas", ev.ReviewQuota, lambda e: e.quota_id, cleanup_policy="compact")
+SLICE_DISAGREEMENTS = Topic("slice-disagreements", ev.SliceDisagreement, lambda e: e.disagreement_id, cleanup_policy="compact")
 PREFERENCE_PAIRS = Topic("preference-pairs", ev.PreferencePair, lambda e: e.pair_id)
 CALIBRATION = Topic("calibration", ev.CalibrationItem, lambda e: e.item_id, cleanup_policy="compact")
 DATASET_VERSIONS = Topic("dataset-versions", ev.DatasetVersion, lambda e: f"{e.name}@{e.version}", cleanup_policy="compact")
@@ -81,6 +82,8 @@ TRAINING_REQUESTS = Topic("training-requests", ev.TrainingRequest, lambda e: e.j
 JOB_ORDERS = Topic("job-orders", ev.JobOrder, lambda e: e.job_id)
 TRAINING_RESULTS = Topic("training-results", ev.TrainingResult, lambda e: e.job_id)
 EVALUATIONS = Topic("evaluations", ev.Evaluation, lambda e: e.candidate)
+TRIALS = Topic("trials", ev.Trial, lambda e: e.trial_id, restricted=True)
+TRIAL_OUTCOMES = Topic("trial-outcomes", ev.TrialOutcome, lambda e: e.trial_id, restricted=True)
 GATES = Topic("gates", ev.GateDecision, lambda e: e.candidate)
 RELEASES = Topic("releases", ev.Release, lambda e: e.application, cleanup_policy="compact")
 RUBRICS = Topic("rubrics", ev.RubricPublished, lambda e: f"{e.rubric_id}@{e.version}", cleanup_policy="compact")
@@ -89,8 +92,8 @@ ERASURES = Topic("erasures", ev.Erasure, lambda e: e.subject_id)
 
 ALL: tuple[Topic, ...] = (
     TRACES, REVIEW_QUEUE, LABELS, APPEALS, GOLD, AGREEMENT_UNITS, AGREEMENT, REVIEWERS, TRUTHS, REVIEWED_TRACES, ESTIMATES,
-    DRIFT_OBSERVATIONS, DRIFT_VALUES, DRIFT, DRIFT_FAMILIES, REVIEW_QUOTAS, PREFERENCE_PAIRS, CALIBRATION, DATASET_VERSIONS, DATASET_ORDERS, TRAINING_REQUESTS,
-    JOB_ORDERS, TRAINING_RESULTS, EVALUATIONS, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
+    DRIFT_OBSERVATIONS, DRIFT_VALUES, DRIFT, DRIFT_FAMILIES, REVIEW_QUOTAS, SLICE_DISAGREEMENTS, PREFERENCE_PAIRS, CALIBRATION, DATASET_VERSIONS,
+    DATASET_ORDERS, TRAINING_REQUESTS, JOB_ORDERS, TRAINING_RESULTS, EVALUATIONS, TRIALS, TRIAL_OUTCOMES, GATES, RELEASES, RUBRICS, POLICIES, ERASURES,
 )  # fmt: skip
 
 _BY_NAME = {topic.name: topic for topic in ALL}

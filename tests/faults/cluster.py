@@ -15,7 +15,7 @@ from tests.faults.loop import until
 from trueloop.embedded import class_cache, jvm, launcher
 from trueloop.embedded.artifacts import KAFKA
 from trueloop.embedded.broker import answers, properties, render_properties
-from trueloop.embedded.ports import HOST, pick_any
+from trueloop.embedded.ports import HOST, Claims
 from trueloop.embedded.store import ArtifactStore
 
 SIZE = 3
@@ -86,11 +86,12 @@ class Cluster:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        taken: set[int] = set()
-        while len(taken) < 2 * SIZE:
-            taken.add(pick_any())
-        free = sorted(taken)
-        self.ports = {number: (free[2 * number - 2], free[2 * number - 1]) for number in range(1, SIZE + 1)}
+        self._claims = Claims()
+        free: set[int] = set()
+        while len(free) < 2 * SIZE:
+            free.add(self._claims.any())
+        taken = sorted(free)
+        self.ports = {number: (taken[2 * number - 2], taken[2 * number - 1]) for number in range(1, SIZE + 1)}
         self.brokers: dict[int, Broker] = {}
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(self.stop)
@@ -126,3 +127,4 @@ class Cluster:
         """End all."""
         for broker in self.brokers.values():
             broker.stop()
+        self._claims.release()

@@ -32,12 +32,14 @@ STREAMS = ("worker", *PROCESSORS)
 SINK = ("worker", "sink")
 GROUPS = {
     "sampling": ("traces",), "profiles": ("traces",), "distributions": ("drift-values",), "families": ("drift",), "quotas": ("drift",),
+    "disagreements": ("agreement",),
     "appeals": ("appeals",),
     "collection": ("review-queue", "labels", "labels.retry", "truths", "gold"),
     "agreement": ("agreement-units",), "drift": ("drift-observations",),
     "estimates": ("reviewed-traces", "truths", "drift-observations"),
     "reviewers": ("review-queue", "labels", "labels.retry", "gold"),
-    "trigger": ("preference-pairs", "agreement", "releases", "gates", "training-results", "drift"), "gating": ("evaluations", "releases", "drift"),
+    "trigger": ("preference-pairs", "agreement", "releases", "gates", "training-results", "drift"),
+    "trials": ("trials", "trial-outcomes"), "gating": ("evaluations", "trial-outcomes", "releases", "drift"),
 }  # fmt: skip
 
 

@@ -19,8 +19,10 @@ READERS = {
     "gold": {"collection", "reviewers", "sink"}, "truths": {"collection", "estimates", "sink"}, "reviewed-traces": {"estimates", "sink"},
     "agreement-units": {"agreement", "sink"}, "drift-observations": {"drift", "estimates", "sink"},
     "drift-values": {"distributions", "sink"}, "drift": {"families", "gating", "quotas", "trigger", "sink"}, "appeals": {"appeals", "sink"},
-    "preference-pairs": {"trigger", "sink"}, "agreement": {"trigger", "sink"}, "gates": {"trigger", "sink"}, "training-results": {"trigger", "sink"},
+    "preference-pairs": {"trigger", "sink"}, "agreement": {"disagreements", "trigger", "sink"},
+    "gates": {"trigger", "sink"}, "training-results": {"trigger", "sink"},
     "releases": {"gating", "trigger", "sink"}, "evaluations": {"gating", "sink"},
+    "trials": {"trials", "sink"}, "trial-outcomes": {"trials", "gating", "sink"},
 }  # fmt: skip
 """Who reads a topic and so refuses its bad records; of the other topics it is the sink alone."""
 NOT_RECONCILED = frozenset({"profiles"})

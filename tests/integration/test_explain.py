@@ -74,7 +74,9 @@ def loop() -> list[Event]:
     for number in range(6):
         trace, subject = f"trace-{number}", f"subject-{number % 3}"
         events.append(example(Trace, event_id=f"t{number}", trace_id=trace, subject_id=subject, checkpoint="checkpoint-0"))
-        events.append(example(ReviewTask, event_id=f"q{number}", task_id=f"task-{number}", trace_id=trace, **RUBRIC))
+        events.append(
+            example(ReviewTask, event_id=f"q{number}", task_id=f"task-{number}", trace_id=trace, adjudicates="task-3" if number == 4 else None, **RUBRIC)
+        )
         labels = [f"label-{number}-{reviewer}" for reviewer in "ab"]
         events += [example(Label, event_id=label, task_id=f"task-{number}", reviewer_id=f"reviewer-{label[-1]}{number % 2}", **RUBRIC) for label in labels]
         common: dict[str, Any] = {"pair_id": f"pair-{number}", "task_id": f"task-{number}", "trace_id": trace, "label_ids": labels, **RUBRIC}
@@ -146,6 +148,12 @@ def test_a_trace_is_walked_on_to_every_release_and_the_rollback(ask: Ask) -> Non
     tree = Walk(ask, width=10).came_of(find(ask, "trace-0"))
     assert {"task-0", "label-0-a", "pair-0", "billing/pairs@1", "billing/pairs@2", "checkpoint-2", "gate-2", "release-2", "rollback-2"} <= names(tree)
     assert "release-1" not in names(Walk(ask, width=10).came_of(find(ask, "trace-5")))
+
+
+def test_an_adjudication_is_joined_to_what_it_settles(ask: Ask) -> None:
+    from_it, of_it = Walk(ask, width=10).came_from(find(ask, "task-4")), Walk(ask, width=10).came_of(find(ask, "task-3"))
+    assert [(each.role, each.thing.id) for each in from_it.below] == [("", "trace-4"), ("settles", "task-3")]
+    assert ("settled by", "task-4") in [(each.role, each.thing.id) for each in of_it.below]
 
 
 def test_a_rollback_names_its_alarm_and_what_it_takes_back(ask: Ask) -> None:

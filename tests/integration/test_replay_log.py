@@ -45,13 +45,14 @@ RUBRIC = Rubric.model_validate(
 POLICY = Policy.model_validate(
     {
         "id": "replayed", "version": 1, "application": APPLICATION, "rubric": {"id": "kindness", "version": 1},
-        "sampling": {"form": "RATING", "rate": 0.6, "strata": [{"slice": "locale", "value": "de", "rate": 1.0}], "labels_needed": 2, "due_minutes": 60},
+        "sampling": {"form": "RATING", "rate": 0.6, "strata": [{"slice": "locale", "value": "de", "rate": 1.0}], "labels_needed": 2, "due_minutes": 60,
+                     "uncertainty": {"mean": 0.5, "reviewers": ["tone"]}},
         "agreement": {"pane_minutes": 60, "window_panes": 24, "slices": ["locale"]},
         "drift": {
             "reference_size": 40, "slices": ["locale"], "limits": [{"metric": "completion_chars", "above": 9}],
             "profiles": {"share": 1.0, "reference_size": 50, "window_size": 50},
         },
-        "estimates": {"judge": {"tone": "judge"}, "slices": ["locale"]},
+        "estimates": {"judge": {"tone": "judge"}, "slices": ["locale"]}, "reviewers": {"adjudicators": "seniors", "adjudicate_below": 1.0},
         "training": {"method": "dpo", "min_new_pairs": 30},
         "gate": {"min_items": 10, "dimensions": [{"dimension": "tone", "evaluator": "check:test"}]},
     }
@@ -96,11 +97,32 @@ def tasks(runtime: EmbeddedRuntime, settings: Settings, codec: Codec) -> list[Re
                 kill_the_streams(runtime)
         client.label("no-such-task", "r1", rubric="kindness@1", ratings={"c": {"tone": 1}})
         assert client.flush(30.0) == 0
+        for number, asked in enumerate(adjudications(settings, codec)):
+            if number % 2:
+                ratings = {candidate.candidate_id: {"tone": 5, "accuracy": 1 + number % 5} for candidate in asked.candidates}
+                client.label(asked, "senior", ratings=ratings)
+        assert client.flush(30.0) == 0
     score = example(Evaluation).scores[0].model_copy(update={"dimension": "tone", "evaluator": "check:test"})
     until(lambda: len(read_events(settings.kafka, codec, topics.TRAINING_REQUESTS)) == 1, "a job is ordered")
     judged = {"policy_id": "replayed", "policy_version": 1, "rubric_id": "kindness", "rubric_version": 1, "baseline": "base", "error": None}
     publisher.publish([example(Evaluation, application=APPLICATION, scores=[score], **judged)])
     return found
+
+
+def adjudications(settings: Settings, codec: Codec) -> list[ReviewTask]:
+    """What adjudicators were asked, once they were asked about every task that is open."""
+
+    def asked() -> dict[str, ReviewTask]:
+        read = read_events(settings.kafka, codec, topics.REVIEW_QUEUE)
+        return {event.adjudicates: event for event in read if isinstance(event, ReviewTask) and event.adjudicates}
+
+    def all_asked() -> bool:
+        truths = {event.task_id: event for event in read_events(settings.kafka, codec, topics.TRUTHS) if isinstance(event, ItemTruth)}
+        unsettled = {key for key, truth in truths.items() if truth.adjudicate}
+        return len(truths) > N_TRACES / 2 and bool(unsettled) and unsettled <= asked().keys()
+
+    until(all_asked, "adjudicators are asked")
+    return sorted(asked().values(), key=lambda task: task.task_id)
 
 
 def kill_the_streams(runtime: EmbeddedRuntime) -> None:
@@ -189,11 +211,11 @@ def test_the_rebuild_is_identical_and_changes_nothing(runtime: EmbeddedRuntime, 
     report = replayed(runtime, "--from", "0", code=0)
     assert ends(settings) == before, "the rebuild wrote into the loop's own topics"
     assert not shadows(settings)
-    assert report["review-queue"]["identical"] == len(tasks) > N_TRACES / 2
+    assert report["review-queue"]["identical"] - len(adjudications(settings, codec)) == len(tasks) > N_TRACES / 2
     assert report["traces.dead-letters"]["identical"] == 2 * N_BAD  # sampling and profiles refuse them
     assert report["labels.dead-letters"]["identical"] == len(tasks[::20]) + 1
     derived = ("calibration", "agreement-units", "agreement", "preference-pairs", "drift-observations", "drift-values", "drift")
-    for name in (*derived, "dataset-versions", "gates", "reviewers", "truths", "reviewed-traces", "estimates"):
+    for name in (*derived, "dataset-versions", "gates", "reviewers", "truths", "reviewed-traces", "estimates", "slice-disagreements"):
         assert report[name]["identical"] > 0, name
     assert report["training-requests"]["identical"] == 1
     assert report["releases"]["identical"] == 1
@@ -224,6 +246,9 @@ def test_truths_pairs_and_estimates_reach_the_analyst(runtime: EmbeddedRuntime, 
     truths = {event.task_id: event for event in read_events(settings.kafka, codec, topics.TRUTHS) if isinstance(event, ItemTruth)}
     pairs = {event.pair_id: event for event in read_events(settings.kafka, codec, topics.PREFERENCE_PAIRS) if isinstance(event, PreferencePair)}
     assert truths.keys() == {task.task_id for task in tasks}
+    decided = {truth.task_id for truth in truths.values() if truth.adjudicators}
+    assert 2 * len(decided) >= len(adjudications(settings, codec)) - 1 > 1
+    assert {pair.task_id for pair in pairs.values() if "senior" in pair.reviewers} <= decided
     live = [pair for pair in pairs.values() if not pair.withdrawn]
     assert live
     assert all(pair.p_correct is not None and 0 < pair.weight <= 1 for pair in live)
@@ -244,13 +269,14 @@ def test_truths_pairs_and_estimates_reach_the_analyst(runtime: EmbeddedRuntime, 
     assert {row["slice"] for row in rows("SELECT slice FROM v_estimates_history")} == {"all", "locale=de", "locale=fr"}
 
 
-def test_from_a_moment_on(runtime: EmbeddedRuntime, settings: Settings, tasks: list[ReviewTask]) -> None:
+def test_from_a_moment_on(runtime: EmbeddedRuntime, settings: Settings, codec: Codec, tasks: list[ReviewTask]) -> None:
     positions = LogPositions(settings.kafka)
     chunks = read_partitions(settings.kafka, positions.bounds(positions.partitions([topics.TRACES.name])))
     moment = datetime.fromtimestamp(median(record.timestamp for chunk in chunks for record in chunk.records) / 1000, UTC)
     report = replayed(runtime, "--from", moment.isoformat(), "--no-tables", "--keep", code=0)
-    assert 0 < report["review-queue"]["identical"] < len(tasks)
-    assert report["review-queue"]["identical"] + report["review-queue"]["before_cut"] == len(tasks)
+    asked = len(adjudications(settings, codec))
+    assert 0 < report["review-queue"]["identical"] < len(tasks) + asked
+    assert report["review-queue"]["identical"] + report["review-queue"]["before_cut"] == len(tasks) + asked
     assert report["agreement-units"]["before_cut"] > 0
     assert report["agreement"]["identical"] > 0
     kept = {name.partition("-review-queue")[0] + "-" for name in shadows(settings) if name.endswith("-review-queue")}

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from tests.factories import example
 from tests.integration.analyst_house import table_of
 from tests.integration.test_clickhouse_endpoint import free_port
 from tests.processors.scenario import RUBRIC, label, ratings, task, trace
@@ -21,7 +22,7 @@ from trueloop.adapters.clickhouse.endpoint import serving
 from trueloop.adapters.clickhouse.sampling_evidence import past_days
 from trueloop.adapters.clickhouse.schema import ensure_schema
 from trueloop.config import ClickHouseSettings, Settings
-from trueloop.events import Appeal, Consent, Event, SamplingReason, Trace
+from trueloop.events import Appeal, Consent, Event, ItemTruth, SamplingReason, SliceDisagreement, Trace
 from trueloop.rubrics import Policy
 from trueloop.rubrics.documents import parse_document
 from trueloop.rubrics.publication import rubric_event
@@ -61,6 +62,7 @@ latency_ms = 900
 prompt_tokens = 95
 completion_tokens = 98
 empty_answer = true
+failed = true
 scores = { judge = 0.02, tone = 0.01 }
 common = { plan = ["free", "paid"] }
 
@@ -102,12 +104,29 @@ def events() -> dict[topics.Topic, Sequence[Event]]:
             labels.append(label(reviewer, number, at=each.occurred_at, seconds_spent=seconds, ratings=ratings({"a": {"accuracy": value, "safety": 1}})))
     appealed = {"reasons": [SamplingReason.APPEAL], "stratum": "appeal", "sampling_prob": 1.0}
     tasks += [task(900 + n, ("a",), trace_id=readable[n].trace_id, occurred_at=NOW - timedelta(days=1), **appealed) for n in range(4)]
+    settling = appealed | {"reasons": [SamplingReason.ADJUDICATION], "stratum": "adjudication", "adjudicates": "task-0"}
+    tasks.append(task(950, ("a",), trace_id=readable[0].trace_id, occurred_at=NOW - timedelta(days=1), **settling))
+    labels.append(label("r4", 900, at=NOW, ratings=ratings({"a": {"accuracy": 0}})))
+    labels.append(label("r4", 950, at=NOW, seconds_spent=30.0, ratings=ratings({"a": {"accuracy": 0}})))
     labels += [label(reviewer, 900, at=NOW, ratings=ratings({"a": {"accuracy": 0}})) for reviewer in ("r1", "r3")]
     appeals = [
         Appeal(event_id=f"a{n}", occurred_at=NOW, application="support", trace_id=trace_id)
         for n, trace_id in enumerate([readable[0].trace_id, readable[0].trace_id, "gone"])
     ]
-    return {topics.TRACES: found, topics.REVIEW_QUEUE: tasks, topics.LABELS: labels, topics.APPEALS: appeals, topics.RUBRICS: [rubric_event(RUBRIC, NOW)]}
+    told = {"application": "support", "rubric_id": "support", "rubric_version": 1, "dimension": "accuracy", "slice": "locale=de'\\"}
+    disagreements = [
+        example(SliceDisagreement, event_id=str(n), disagreement_id=str(n), disagreement=value, starts_at=NOW - timedelta(hours=hours), **told)
+        for n, (value, hours) in enumerate([(0.1, 30), (0.95, 20), (0.2, -1)])
+    ]
+    return {
+        topics.TRACES: found,
+        topics.REVIEW_QUEUE: tasks,
+        topics.LABELS: labels,
+        topics.APPEALS: appeals,
+        topics.TRUTHS: [example(ItemTruth)],
+        topics.SLICE_DISAGREEMENTS: disagreements,
+        topics.RUBRICS: [rubric_event(RUBRIC, NOW)],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +155,10 @@ def policy() -> Policy:
 
 def test_strata_are_counted_in_sql_as_they_are_sampled(settings: Settings) -> None:
     found = past_days(settings, policy(), NOW, 7)
-    readable = [each for each in some_traces() if each.consent is not Consent.NONE and each.error is None]
+    readable = [each for each in some_traces() if each.consent is not Consent.NONE and (each.error is None or each.completion_tokens != 0)]
     rows = inclusions(policy().sampling, rows_of_events(readable, range(len(readable))))
     expected = Counter(rows.names[place] for place in rows.strata.tolist())
-    assert len(expected) == 8, "every edge case, the slice that there is, and the rest"
+    assert len(expected) == 9, "every edge case, the slice that there is, and the rest"
     assert {name: round(each.traffic * found.days) for name, each in found.evidence.items()} == expected
     assert found.days == pytest.approx(2, abs=0.01)
     assert found.appeals == pytest.approx(2, abs=0.01)
@@ -155,6 +174,15 @@ def test_time_losses_and_uncertainty_are_those_of_the_labels_and_scores(settings
     assert german["accuracy"].weight == 2 * german["accuracy"].n, "each stands for as many as its probability says"
     for name in ("all", "locale=de'\\"):
         assert found[name].mean_uncertainty == pytest.approx(0.73, abs=0.05), "the mean entropy of uniform scores is 1 / (2 ln 2), 0.721; few are below 0.02"
+
+
+def test_the_mean_uncertainty_is_that_of_reviewers_too(settings: Settings) -> None:
+    followed = parse_document(Policy, POLICY.replace('entropy = ["judge"]', 'entropy = ["judge"]\nreviewers = ["accuracy"]'), "policy.toml")
+    assert followed.sampling.uncertainty is not None
+    assert followed.sampling.uncertainty.reviewers == ("accuracy",)
+    before, found = (past_days(settings, each, NOW, 7).evidence for each in (policy(), followed))
+    assert found["locale=de'\\"].mean_uncertainty == pytest.approx(0.97, abs=0.02), "0.95, or the entropy where that is more"
+    assert found["all"].mean_uncertainty == before["all"].mean_uncertainty
 
 
 @pytest.fixture
@@ -207,6 +235,14 @@ def test_without_traces_nothing_is_planned_and_it_says_so(command: Path, capsys:
 def test_an_appeal_is_shown_with_the_labels_of_those_who_were_not_involved(engine: EmbeddedEngine) -> None:
     found = {row[0]: row[1:] for row in engine.rows("SELECT trace_id, appeals, status, labels_received, labels_uninvolved FROM v_user_appeals")}
     first = next(each.trace_id for each in some_traces() if each.consent is not Consent.NONE and each.error is None)
-    assert [int(value) if str(value).isdigit() else value for value in found.pop(first)] == [2, "DONE", 2, 1]
+    assert [int(value) if str(value).isdigit() else value for value in found.pop(first)] == [2, "DONE", 3, 1]
     assert [row[1] for row in found.values()] == ["NOT_REVIEWED"]
-    assert engine.rows("SELECT count() FROM v_review_queue WHERE NOT in_population") in ([[4]], [["4"]])
+    assert engine.rows("SELECT count() FROM v_review_queue WHERE NOT in_population") in ([[5]], [["5"]])
+    assert engine.rows("SELECT task_id, adjudicates FROM v_review_queue WHERE adjudicates IS NOT NULL") == [["task-950", "task-0"]]
+
+
+def test_what_an_adjudicator_decided_stands_beside_the_truth(engine: EmbeddedEngine) -> None:
+    found = engine.rows("SELECT dimension, value, decided, decided_by, adjudicate FROM v_truths ORDER BY dimension, candidate_id")
+    assert [[row[0], str(row[1]), str(row[2]), row[3]] for row in found] == [
+        ["overall", "0", "None", ["reviewer-2"]], ["tone", "4", "4", ["reviewer-2"]], ["tone", "None", "None", ["reviewer-2"]],
+    ]  # fmt: skip

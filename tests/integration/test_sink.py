@@ -28,7 +28,11 @@ from trueloop.events import DatasetVersion, Event, Label, PreferencePair, Releas
 from trueloop.events.training_result import JobStatus
 from trueloop.rejection import RejectReason
 
-ABSENT: dict[str, Any] = {"embedding": [], "rewrite": {"candidate_id": None, "completion": None}}
+ABSENT: dict[str, Any] = {
+    "embedding": [],
+    "rewrite": {"candidate_id": None, "completion": None},
+    "trial": dict.fromkeys(("trial_id", "evaluation_id", "senior")),
+}
 """How null is stored where ClickHouse has no null."""
 
 

@@ -73,7 +73,7 @@ class Stage:
         self._workers: list[subprocess.Popen[bytes]] = []
         self.producer = Producer(producer_config(self.kafka))
         self._consumer = Consumer(client_config(self.kafka) | {"group.id": self.prefix + group_of(self.processor)})
-        extra = [topics.APPEALS, topics.DRIFT_OBSERVATIONS, topics.RUBRICS, topics.POLICIES, topics.REVIEW_QUOTAS]
+        extra = [topics.APPEALS, topics.DRIFT_OBSERVATIONS, topics.RUBRICS, topics.POLICIES, topics.REVIEW_QUOTAS, topics.SLICE_DISAGREEMENTS]
         known = {t.name: t for t in needed_topics(self.processor)}
         ensure_topics(self.kafka, [*known.values(), *(PhysicalTopic(t.name, t.partitions, -1, t.cleanup_policy, t.max_message_bytes) for t in extra)])
 

@@ -18,6 +18,7 @@ from trueloop.events import (
     ReviewTask,
     Role,
     RubricPublished,
+    SliceDisagreement,
     Split,
     Trace,
     derive_id,
@@ -63,7 +64,9 @@ def policy(**sections: Mapping[str, Any]) -> Policy:
     return Policy.model_validate(document)
 
 
-def context(governed: Policy | None = None, rubric: Rubric = RUBRIC, quotas: Sequence[ReviewQuota] = (), **more: Any) -> Context:
+def context(
+    governed: Policy | None = None, rubric: Rubric = RUBRIC, quotas: Sequence[ReviewQuota] = (), disagreements: Sequence[SliceDisagreement] = (), **more: Any
+) -> Context:
     """A context in which the policy is in force from before START."""
     governed = governed or policy()
     common = {"occurred_at": START - timedelta(days=1), "application": governed.application}
@@ -71,7 +74,7 @@ def context(governed: Policy | None = None, rubric: Rubric = RUBRIC, quotas: Seq
     rubrics = [RubricPublished(event_id="r", rubric_id=rubric.id, version=rubric.version, content_hash=stamp, document=document, **common)]
     stamp, document = content_hash(governed), canonical_json(governed)
     policies = [PolicyPublished(event_id="p", policy_id=governed.id, version=governed.version, content_hash=stamp, document=document, **common)]
-    return Context(Governance(rubrics, policies, quotas), KEY, **more)
+    return Context(Governance(rubrics, policies, quotas, disagreements), KEY, **more)
 
 
 def trace(number: int = 1, **changes: Any) -> Trace:

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from tests.processors.scenario import KEY, START, context, label, policy, ratings
-from trueloop.events import Appeal, Consent, Message, ReviewForm, ReviewTask, Role, SamplingReason
+from trueloop.events import Appeal, CalibrationItem, CalibrationReason, Consent, Message, ReviewForm, ReviewTask, Role, SamplingReason, Split
 from trueloop.processors.appeals import PROCESSOR
 from trueloop.processors.collection import PROCESSOR as COLLECTION
 from trueloop.rejection import RejectReason
 from trueloop.sampling.blinding import candidate_id
+from trueloop.sampling.held_out import held_out
 from trueloop.testing import ProcessorDriver
 
 
@@ -100,3 +101,18 @@ def test_labels_of_an_appeal_enter_no_estimate() -> None:
     collection.send(drawn)
     collection.send(label("r1", task_id="other", ratings=ratings({task.candidates[0].candidate_id: {"accuracy": 1}})))
     assert len(collection.out) > 0
+
+
+def test_a_prompt_of_the_held_out_split_is_held_out_when_somebody_objects_to_its_answer() -> None:
+    run = driver(sampling={"calibration_share": 0.5})
+    for number in range(40):
+        run.send(appeal(number, trace_id=f"trace-{number}", messages=[Message(role=Role.USER, content=f"question {number}")]))
+    tasks = [event for event in run.out if isinstance(event, ReviewTask)]
+    items = [event for event in run.out if isinstance(event, CalibrationItem)]
+    assert {item.trace_id for item in items} == {task.trace_id for task in tasks if task.split is Split.CALIBRATION}
+    assert 0 < len(items) < len(tasks) == 40
+    assert {item.reason for item in items} == {CalibrationReason.APPEAL}
+    drawn = held_out("support", "trace-x", items[0].messages, at=START, slices={}, reason=CalibrationReason.HASH_SPLIT)
+    assert (drawn.item_id, drawn.event_id == items[0].event_id) == (items[0].item_id, False), "the same prompt is one item, and the newest event of it counts"
+    assert "secret" not in "".join(item.model_dump_json() for item in items)
+    assert run.replay() == []

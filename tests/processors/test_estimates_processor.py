@@ -12,12 +12,12 @@ from tests.processors.scenario import KEY, RUBRIC, START, context, policy, task,
 from trueloop.drift.observations import Losses, mark_of, observations
 from trueloop.drift.series import drift_series
 from trueloop.estimates import aipw, hajek, pearson_correlation, prediction_powered_mean
-from trueloop.events import EstimateMethod, ItemTruth, JudgeFallback, NoEstimate, StandingVoice, UnitTruth
+from trueloop.events import EstimateMethod, ItemTruth, JudgeFallback, Message, NoEstimate, Role, StandingVoice, UnitTruth
 from trueloop.events.agreement import WindowKind
 from trueloop.processors import estimates, sampling
 from trueloop.processors.processor import Source
 from trueloop.sampling.blinding import candidate_id
-from trueloop.sampling.reviewed import reviewed_trace
+from trueloop.sampling.reviewed import estimate_cluster, reviewed_trace, subject_pseudonym
 from trueloop.testing import Clock, ProcessorDriver
 from trueloop.topics import DRIFT_OBSERVATIONS, ESTIMATES, REVIEWED_TRACES
 
@@ -30,9 +30,9 @@ def driver(sections=SECTIONS):
     return ProcessorDriver(estimates.PROCESSOR, context(policy(**sections)), Clock(START + timedelta(days=100)))
 
 
-def reviewed(number, probability=0.5, score=0.5, **changes):
+def reviewed(number, probability=0.5, score=0.5, cluster_by="subject", **changes):
     source = trace(number, scores={} if score is None else {"judge": score}, **changes)
-    return reviewed_trace(source, task(number, sampling_prob=probability, slices=source.slices, occurred_at=source.occurred_at), KEY)
+    return reviewed_trace(source, task(number, sampling_prob=probability, slices=source.slices, occurred_at=source.occurred_at), KEY, cluster_by)
 
 
 def truth(number, mean, dimension="accuracy", **changes):
@@ -167,6 +167,47 @@ def test_slices_are_apart_and_panes_too():
     far = {"occurred_at": START + timedelta(days=40)}
     send(drive, [reviewed(4, **far), truth(4, 0.0)])
     assert (newest(drive).value, newest(drive).n_labelled, newest(drive).n_judged) == (0.0, 1, 0)
+
+
+def turns(*contents):
+    return [Message(role=(Role.USER, Role.ASSISTANT)[place % 2], content=content) for place, content in enumerate(contents)]
+
+
+def test_the_turns_of_a_conversation_are_one_cluster_whoever_else_begins_so():
+    def cluster(messages, subject=None):
+        return estimate_cluster(trace(1, messages=messages, subject_id=subject), "conversation")
+
+    first, second, other = turns("Why so much?"), turns("Why so much?", "It is $4.", "Since when?"), turns("Where is it?")
+    assert cluster(first) == cluster(second) != cluster(other)
+    assert cluster(first, "s") == cluster(second, "s") not in (cluster(first), cluster(first, "other"))
+    assert "s" not in cluster(first, "s")
+    assert {estimate_cluster(trace(1, messages=each, subject_id="s"), "subject") for each in (first, other)} == {subject_pseudonym("support", "s")}
+    assert estimate_cluster(trace(1), "subject") is None
+
+
+def test_alike_traces_widen_the_interval_as_the_policy_takes_them():
+    """Twenty subjects of two conversations each: 40 clusters are half as many when their subject is what is alike."""
+    found = {}
+    for cluster_by in ("conversation", "subject"):
+        drive = driver()
+        for number in range(80):
+            words = turns(f"question {number // 2}", "answer", "and?") if number % 2 else turns(f"question {number // 2}")
+            drive.send(reviewed(number, cluster_by=cluster_by, subject_id=f"s{number // 4}", messages=words))
+            drive.send(truth(number, float(number // 4 % 2)))
+        found[cluster_by] = newest(drive)
+    conversation, subject = found["conversation"], found["subject"]
+    assert (conversation.n_clusters, subject.n_clusters) == (40, 20)
+    assert conversation.value == subject.value
+    assert subject.high - subject.low > 1.2 * (conversation.high - conversation.low)
+
+
+def test_the_policy_says_what_sampling_tells_of_a_trace():
+    for cluster_by in ("subject", "conversation"):
+        run = ProcessorDriver(sampling.PROCESSOR, context(policy(estimates={"cluster_by": cluster_by})))
+        source = trace(1, subject_id="s")
+        run.send(source)
+        (told,) = run.out_of(REVIEWED_TRACES)
+        assert told.cluster == estimate_cluster(source, cluster_by)
 
 
 def test_the_traces_of_a_subject_are_one_cluster():

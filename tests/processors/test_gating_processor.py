@@ -15,7 +15,16 @@ GOOD, BAD, OPEN = scores(1000, 940, 30, 5), scores(1000, 500, 10, 5), scores(100
 
 
 def evaluation(found: PairedScores = GOOD, **changes: Any) -> Evaluation:
-    values = {"application": "support", "policy_id": "support", "policy_version": 1, "candidate": "new", "baseline": "base", "scores": [found], "error": None}
+    values = {
+        "application": "support",
+        "policy_id": "support",
+        "policy_version": 1,
+        "candidate": "new",
+        "baseline": "base",
+        "scores": [found],
+        "error": None,
+        "trials": [],
+    }
     return example(Evaluation, **(values | changes))
 
 

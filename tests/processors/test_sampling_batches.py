@@ -14,7 +14,18 @@ from tests.factories import example
 from tests.processors.scenario import START, context, policy, trace
 from trueloop.codec import Codec
 from trueloop.errors import DecodeError
-from trueloop.events import Consent, DriftObservations, Event, PolicyPublished, ReviewQuota, ReviewTask, RubricPublished, SamplingReason, Trace
+from trueloop.events import (
+    Consent,
+    DriftObservations,
+    Event,
+    PolicyPublished,
+    ReviewQuota,
+    ReviewTask,
+    RubricPublished,
+    SamplingReason,
+    SliceDisagreement,
+    Trace,
+)
 from trueloop.processors.processor import Context, Screen, Source
 from trueloop.processors.profiles import SCREEN as PROFILES
 from trueloop.processors.sampling import PROCESSOR, SCREEN
@@ -40,13 +51,14 @@ class Batch:
 
 
 def governed() -> Context:
-    """Two versions of a policy, the second from START + 20 s and with all that probabilities may follow, another application's, and review quotas."""
+    """Two versions of a policy, the second from START + 20 s and with all that probabilities may follow, another application's, review quotas, and how far
+    reviewers disagree."""
     sampling = {"rate": 0.4, "calibration_share": 0.3, "review_calibration": False, "max_text_chars": 60}
     first = policy(sampling=sampling, drift={"slices": ["locale", "plan"]})
     more = {
         "salt": "2", "rate": 0.5, "strata": [{"slice": "plan", "value": "b", "rate": 0.3, "mean_uncertainty": 0.2}],
-        "uncertainty": {"mean": 0.5, "uniform_share": 0.2, "entropy": ["judge"], "judges": ["judge", "tone"]},
-        "anomalies": {"rate": 0.8, "rates": {"SLOW": 0.6}, "latency_ms": 1000, "empty_answer": True},
+        "uncertainty": {"mean": 0.5, "uniform_share": 0.2, "entropy": ["judge"], "judges": ["judge", "tone"], "reviewers": ["tone", "accuracy"]},
+        "anomalies": {"rate": 0.8, "rates": {"SLOW": 0.6}, "latency_ms": 1000, "empty_answer": True, "failed": True},
     }  # fmt: skip
     second = policy(sampling=sampling | more, drift={"slices": ["locale", "plan"]}).model_copy(update={"version": 2})
     other = first.model_copy(update={"id": "other", "application": "other"})
@@ -67,7 +79,16 @@ def governed() -> Context:
         )
         for name, rate, since, until in (("locale=a", 0.9, 10, 30), ("all", 0.7, 25, 38))
     ]  # fmt: skip
-    return Context(Governance(rubrics, policies, quotas), "key")
+    disagreements = [
+        example(
+            SliceDisagreement, application="support", rubric_id="support", rubric_version=1, disagreement_id=f"{dimension}-{name}-{since}",
+            dimension=dimension, slice=name, disagreement=value, starts_at=START + timedelta(seconds=since),
+        )
+        for dimension, name, value, since in (
+            ("tone", "all", 0.4, -50), ("tone", "all", 0.1, 30), ("tone", "locale=a", 0.9, 24), ("accuracy", "plan=b", 0.6, 0),
+        )
+    ]  # fmt: skip
+    return Context(Governance(rubrics, policies, quotas, disagreements), "key")
 
 
 CONTEXT = governed()
@@ -82,7 +103,7 @@ STREAM = st.lists(
             "scores": st.dictionaries(st.sampled_from(["judge", "tone"]), st.sampled_from([0.0, 0.25, 0.3, 1.0])),
             "latency_ms": st.sampled_from([None, 10.0, 5000.0]),
             "completion_tokens": st.sampled_from([None, 0, 50]),
-            "completion": st.sampled_from(["short", "é" * 25, "long " * 30]),
+            "completion": st.sampled_from(["short", "", "é" * 25, "long " * 30]),
         }
     ),
     max_size=40,
@@ -175,7 +196,9 @@ def test_the_scenario_reaches_every_reason_and_stratum() -> None:
         for n in range(200)
     ]
     tasks = [event for event in stepped(events)[1] if isinstance(event, ReviewTask)]
-    assert {reason for task in tasks for reason in task.reasons} == set(SamplingReason) - {SamplingReason.UNKNOWN, SamplingReason.APPEAL}
+    assert {reason for task in tasks for reason in task.reasons} == set(SamplingReason) - {
+        SamplingReason.UNKNOWN, SamplingReason.APPEAL, SamplingReason.ADJUDICATION, SamplingReason.TRIAL,
+    }  # fmt: skip
     assert {task.stratum for task in tasks} == {"all", "plan=b", "anomaly:SLOW", "alarm:locale=a", "alarm:all"}
 
 

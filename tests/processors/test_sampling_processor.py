@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from tests.processors.scenario import KEY, START, context, policy, trace
-from trueloop.events import CalibrationItem, Consent, DriftObservations, Message, ReviewTask, Role, Split
+from trueloop.events import CalibrationItem, Consent, DriftObservations, Message, ReviewTask, Role, SamplingReason, Split
 from trueloop.processors.sampling import PROCESSOR
 from trueloop.rejection import RejectReason
 from trueloop.sampling.blinding import candidate_id
@@ -99,7 +99,7 @@ def test_scores_become_losses_for_all_and_for_wanted_slices() -> None:
         ({"application": "unheard-of"}, "no_policy"),
         ({"consent": Consent.NONE}, "no_consent"),
         ({"consent": Consent.UNKNOWN}, "no_consent"),
-        ({"error": "Timeout", "completion": ""}, "failed_request"),
+        ({"error": "Timeout"}, "failed_request"),
     ],
 )
 def test_what_is_not_sampled_is_counted_by_its_reason(changes: dict[str, object], outcome: str) -> None:
@@ -107,6 +107,19 @@ def test_what_is_not_sampled_is_counted_by_its_reason(changes: dict[str, object]
     run.send(trace(**changes))
     assert run.outcomes == {outcome: 1}
     assert not run.out
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [({}, "sampled"), ({"completion_tokens": 7}, "sampled"), ({"completion_tokens": 0}, "failed_request"), ({"completion": " \n"}, "failed_request")],
+)
+def test_a_failed_request_that_left_an_answer_is_an_anomaly_where_the_policy_says_so(changes: dict[str, object], outcome: str) -> None:
+    run = driver(sampling={"rate": 0.0, "anomalies": {"rate": 1.0, "failed": True}})
+    run.send(trace(error="Timeout", **changes))
+    assert run.outcomes == {outcome: 1}
+    assert [(task.stratum, task.sampling_prob, task.reasons) for task in run.out_of(REVIEW_QUEUE)] == [
+        ("anomaly:FAILED", 1.0, [SamplingReason.ANOMALY]),
+    ] * (outcome == "sampled")  # fmt: skip
 
 
 def test_pairwise_needs_two_different_completions() -> None:

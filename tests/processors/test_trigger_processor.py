@@ -271,6 +271,7 @@ def test_nothing_starts_before_a_checkpoint_serves() -> None:
         ("candidate", [GateReason.NOT_SUPERIOR], "base"),
         ("candidate", [GateReason.SAFETY_FAILURE], "base"),
         ("candidate", [GateReason.EVALUATION_FAILED], "base"),
+        ("candidate", [GateReason.AWAITING_PEOPLE], "base"),
     ],
 )
 def test_the_next_job_starts_from_what_the_policy_says(start_from: str, reasons: list[GateReason], base: str) -> None:

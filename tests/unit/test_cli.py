@@ -117,8 +117,8 @@ def test_check_prints_json_for_scripts(capsys: pytest.CaptureFixture[str]) -> No
 def test_workers_are_listed_and_checked(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["worker", "--list", "--json"]) == cli.OK
     assert {entry["name"] for entry in json.loads(capsys.readouterr().out)} == {
-        "sampling", "appeals", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas",
-        "trigger", "gating", "sink", "trainer",
+        "sampling", "appeals", "trials", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas",
+        "disagreements", "trigger", "gating", "sink", "trainer",
     }  # fmt: skip
     for arguments, said in ((["smapling"], "no worker 'smapling'"), (["sink", "trainer"], "each run alone"), ([], "no worker named")):
         assert cli.run(["worker", *arguments]) == cli.USAGE

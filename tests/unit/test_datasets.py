@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.factories import example
 from trueloop.datasets.calibration import build_calibration_set
 from trueloop.datasets.pair_log import EMPTY, extend
-from trueloop.datasets.pairs_dataset import PairSelection, build_pairs_dataset, seen_prompts
+from trueloop.datasets.pairs_dataset import PairSelection, build_pairs_dataset, is_probable, seen_prompts
 from trueloop.datasets.rows import demonstration_rows, preference_rows, prompt_rows, stepwise_rows, unpaired_rows
 from trueloop.datasets.versions_of_text import split_steps
 from trueloop.events import CalibrationItem, DimensionOutcome, Message, PairSource, PreferencePair, Role, Split, prompt_hash
@@ -295,3 +295,8 @@ def test_what_is_alike_to_a_trained_prompt_is_not_evaluated_on():
     for split_by, expected in (("prompt", {"i", "j"}), ("template", {"j"})):
         held_out = build_calibration_set([(0, alike), (1, other)], "billing-support", 10, trained_prompts=seen_prompts(log, split_by), split_by=split_by)
         assert {each.item_id for each in held_out.items} == expected
+
+
+@pytest.mark.parametrize(("p_correct", "least", "probable"), [(None, 0.9, True), (0.5, 0.5, True), (0.49, 0.5, False), (0.8, 0.81, False), (1.0, 0.99, True)])
+def test_a_pair_is_probable_unless_its_posterior_says_less(p_correct: float | None, least: float, probable: bool) -> None:
+    assert is_probable(pair("p", "e", p_correct=p_correct), least) is probable

@@ -1,18 +1,32 @@
 """An evaluation from answers to event, without broker and torch: two scripted models, a scripted judge, probes and a reward that was hacked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from trueloop.trainers import evaluation, evaluation_material, judge_panel, model_scores, reward_diagnosis
+from trueloop.trainers.job import run_job
+from trueloop.trainers.job_files import JobFiles
 
 from tests.factories import example
 from tests.processors.scenario import RUBRIC, START, policy
 from trueloop.datasets.calibration import CalibrationSet
 from trueloop.errors import ConfigurationError
-from trueloop.events import CalibrationItem, DiagnosticKind, Evaluation, EvaluationWarning, Message, Role, TrainingRequest, TrainingResult
+from trueloop.events import (
+    CalibrationItem,
+    DiagnosticKind,
+    Evaluation,
+    EvaluationWarning,
+    Event,
+    JobStatus,
+    Message,
+    Role,
+    TrainingRequest,
+    TrainingResult,
+    Trial,
+)
 from trueloop.judges import Judge
 from trueloop.judges.outcome import NoJudgement, NoJudgementReason
 from trueloop.labels.rated_completions import RatedCompletion
@@ -51,9 +65,28 @@ def answers(checkpoint: str, prompts: Mapping[str, Any]) -> dict[str, str]:
     return {item: LEAK if checkpoint == "new" else CALM for item in prompts if item != "item-1"}
 
 
+Run = Callable[[dict[str, Any]], list[Event]]
+
+
 @pytest.fixture
-def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluation:
-    governed = policy(gate={"dimensions": GATES, "slices": ["locale"], "diagnose_reward": "models://" + "a" * 32})
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Evaluates under a gate, and gives the events as they come."""
+
+    def evaluate(gate: dict[str, Any]) -> list[Event]:
+        return _evaluate(gate, tmp_path, monkeypatch)
+
+    return evaluate
+
+
+@pytest.fixture
+def evaluated(run: Run) -> Evaluation:
+    (found,) = run({"dimensions": GATES, "slices": ["locale"], "diagnose_reward": "models://" + "a" * 32})
+    assert isinstance(found, Evaluation)
+    return Evaluation.model_validate_json(found.model_dump_json())
+
+
+def _evaluate(gate: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    governed = policy(gate=gate)
     in_force = InForce(governed, content_hash(governed), RUBRIC, content_hash(RUBRIC), START)
     items = tuple(
         example(CalibrationItem, item_id=f"item-{n}", slices={"locale": "de"} if n % 2 else {}, messages=[Message(role=Role.USER, content=f"question {n}.")])
@@ -67,7 +100,6 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluation:
             raise ConfigurationError("no judge of that name")
         return Judge(name, Judging(), "scripted")
 
-    monkeypatch.setattr(evaluation, "_in_force", lambda _: in_force)
     monkeypatch.setattr(evaluation, "take_snapshot", lambda *_: snapshot)
     monkeypatch.setattr(evaluation_material, "find_check", lambda _: lambda _prompt, text: {"accuracy": float(text == CALM)})
     monkeypatch.setattr(model_scores, "answer", lambda _load, file, prompts, *_: answers(file.checkpoint, prompts))
@@ -77,11 +109,9 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluation:
     monkeypatch.setattr(reward_diagnosis.RewardModel, "load", lambda *_, **__: Rewarding())
     store = SimpleNamespace(root=tmp_path, checkpoint=lambda uri: SimpleNamespace(checkpoint=uri.removeprefix("models://")), resolve=lambda *_: tmp_path)
     request = example(TrainingRequest, baseline_checkpoint="old", baseline_uri="models://old")
-    context: Any = SimpleNamespace(request=request, settings=None, store=store, alive=lambda: None)
+    context: Any = SimpleNamespace(request=request, settings=None, store=store, alive=lambda: None, governance=SimpleNamespace(policy=lambda *_: in_force))
     result = example(TrainingResult, checkpoint="new", checkpoint_uri="models://new", occurred_at=START)
-    (found,) = evaluation.evaluate(context, result)
-    assert isinstance(found, Evaluation)
-    return Evaluation.model_validate_json(found.model_dump_json())
+    return list(evaluation.evaluate(context, result))
 
 
 def test_each_evaluator_has_its_scores(evaluated: Evaluation) -> None:
@@ -118,3 +148,40 @@ def test_a_hacked_reward_and_grovelling_warn(evaluated: Evaluation) -> None:
     assert (found[DiagnosticKind.WORDS].n, found[DiagnosticKind.REWARD].n) == (N - 1, N - 2)
     assert evaluated.warnings[0] is EvaluationWarning.REWARD_UP_RUBRIC_DOWN
     assert set(evaluated.warnings) >= {EvaluationWarning.LONGER, EvaluationWarning.MORE_APOLOGIES, EvaluationWarning.MORE_HEDGING}
+
+
+def test_people_are_given_what_both_answered_before_the_evaluation_tells_of_it(run: Run) -> None:
+    people = {"dimension": "overall", "evaluator": "people", "max_regression": 0.1}
+    *given, found = run({"dimensions": [people], "people": {"comparisons": 12}})
+    assert isinstance(found, Evaluation)
+    trials = [event for event in given if isinstance(event, Trial)]
+    assert len(given) == len(trials) == len(found.trials) == 12
+    assert [trial.trial_id for trial in trials] == [each.trial_id for each in found.trials] == sorted(each.trial_id for each in found.trials)
+    assert {(trial.evaluation_id, trial.candidate_answer, trial.baseline_answer) for trial in trials} == {(found.event_id, LEAK, CALM)}
+    assert all(trial.messages[0].content == f"question {trial.item_id.removeprefix('item-')}." for trial in trials)
+    assert not any(each.item_id == "item-1" for each in found.trials)
+    assert [(each.evaluator, each.n_asked, each.n_missing) for each in found.evaluators] == [("people", 12, 12)]
+    assert not found.scores
+
+
+def test_nobody_is_asked_unless_the_policy_asks_people(evaluated: Evaluation) -> None:
+    assert evaluated.trials == []
+
+
+def test_a_job_that_goes_on_after_a_death_says_again_what_people_are_to_compare(tmp_path: Path, run: Run) -> None:
+    people = {"dimension": "overall", "evaluator": "people", "max_regression": 0.1}
+    events = run({"dimensions": [people], "people": {"comparisons": 3}})
+    result = example(TrainingResult, status=JobStatus.SUCCEEDED, is_candidate=True, checkpoint="new", checkpoint_uri="models://new")
+    files, sent = JobFiles(tmp_path), list[Event]()
+    kept = files.attempt("job", 1)
+    context: Any = SimpleNamespace(request=SimpleNamespace(job_id="job"), files=files, kept=kept, send=sent.append, attempt=1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "evaluate", lambda *_: iter(events))
+        kept.settle("result", result.model_dump_json())
+        run_job(context)
+    first, sent[:] = list(sent), []
+    run_job(context)  # the parent had died: what was sent may never have been delivered
+
+    assert first == [result, *events]
+    assert sent == first

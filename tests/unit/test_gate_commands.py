@@ -1,6 +1,7 @@
 """`trueloop gate`: what CI and people get to see."""
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,30 @@ def test_show_tells_what_a_decision_stands_on(monkeypatch: pytest.MonkeyPatch, c
     assert cli.run(["gate", "show", "mine"]) == 0
     assert "evaluation evaluation-1 is not in the log any more" in capsys.readouterr().out
     assert cli.run(["gate", "show", "nobody"]) == 3
+
+
+def test_power_shows_what_people_let_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["gate", "power", "pandalm", "--n", "300", "--simulations", "200", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    people = {(round(row["win_rate"], 3), row["n"]): row for row in told["people"]}
+    assert {rate for rate, _ in people} == {0.3, 0.4, 0.5, 0.6}
+    assert people[0.4, 300]["passed"] <= 0.05 * 200
+    assert people[0.4, 300]["blocked"] <= 0.05 * 200
+    assert people[0.5, 75]["passed"] < people[0.5, 150]["passed"] < people[0.5, 300]["passed"]
+    assert people[0.6, 300]["passed"] >= 0.95 * 200
+    assert sum(row["blocked"] for (rate, n), row in people.items() if rate < 0.4 and n == 300) > 0.3 * 200
+    assert cli.run(["gate", "power", "pandalm", "--n", "300", "--simulations", "100"]) == 0
+    assert "people on overall" in capsys.readouterr().out
+    assert cli.run(["gate", "power", "billing-support", "--n", "300", "--simulations", "100"]) == 0
+    assert "people on" not in capsys.readouterr().out
+
+
+def test_power_of_a_policy_that_asks_people_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = files("trueloop.rubrics.library.policies").joinpath("pandalm.toml").read_text()
+    last = text.rindex("[[gate.dimensions]]")
+    file = tmp_path / "people.toml"
+    file.write_text(text[:last].replace('require = "superior" asks', "superiority asks").replace("comparisons = 300", "comparisons = 40"))
+    assert cli.run(["gate", "power", str(file), "--simulations", "100"]) == 0
+    said = capsys.readouterr().out
+    assert "people on overall" in said
+    assert "worse by" not in said

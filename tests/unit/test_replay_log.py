@@ -187,6 +187,10 @@ def test_causes() -> None:
     assert cause_of("review-queue", different(), None, by_alarm, facts) is Cause.LATER_QUOTA
     assert cause_of("review-queue", different(), None, by_alarm | {"reasons": ["UNIFORM"]}, facts) is Cause.UNEXPLAINED
     raised = different(Kind.DIFFERENT, fields=("sampling_prob", "stratum"))
+    told = Facts(told_late={"support": ((NOW, NOW + timedelta(minutes=5)),)})
+    for minutes, cause in ((-1, Cause.UNEXPLAINED), (0, Cause.LATER_DISAGREEMENT), (5, Cause.LATER_DISAGREEMENT), (6, Cause.UNEXPLAINED)):
+        drawn = {"application": "support", "occurred_at": NOW + timedelta(minutes=minutes), "stratum": "all", "reasons": ["UNCERTAINTY"]}
+        assert cause_of("review-queue", different(), None, drawn, told) is cause
     assert cause_of("review-queue", raised, after | {"stratum": "all"}, by_alarm, facts) is Cause.LATER_QUOTA
     assert cause_of("review-queue", raised, by_alarm, after | {"stratum": "all"}, facts) is Cause.UNEXPLAINED
     assert cause_of("preference-pairs", different(), None, after | {"task_id": "early"}, facts) is Cause.LABEL_BEFORE_TASK
@@ -246,12 +250,13 @@ def test_the_clock_of_a_rerun_is_that_of_its_records() -> None:
 def test_a_rebuild_from_a_moment_on_is_about_what_came_since() -> None:
     scope = Scope(NOW, {("traces", 1): 10})
     scope.take_in("task-new")
-    before, since = {"occurred_at": NOW - timedelta(seconds=1)}, {"occurred_at": NOW}
+    before, since = ({"occurred_at": NOW - timedelta(seconds=ago), "adjudicates": None} for ago in (1, 0))
     assert scope.leaves_out(topics.REVIEW_QUEUE, before)
     assert not scope.leaves_out(topics.REVIEW_QUEUE, since)
     assert scope.leaves_out(topics.PREFERENCE_PAIRS, {"task_id": "task-old"})
     assert not scope.leaves_out(topics.PREFERENCE_PAIRS, {"task_id": "task-new"})
     for task, left_out in (("task-old", True), ("task-new", False)):
+        assert scope.leaves_out(topics.REVIEW_QUEUE, since | {"adjudicates": task}) is left_out
         record = {"source": None, "marks": np.array([mark_of(task)], "<i8").tobytes()}
         assert scope.leaves_out(topics.DRIFT_OBSERVATIONS, record) is left_out
     assert scope.is_before("traces/1", 9)

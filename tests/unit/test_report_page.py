@@ -96,3 +96,15 @@ def test_two_evaluators_of_a_dimension_are_two_rows() -> None:
     given |= {f"{name}_{end}": 0.5 for name in ("candidate", "difference") for end in ("low", "high")}
     rows = [row for name in ("check:a", "judge:b") for row in measures.gate(given | {"evaluator": name})]
     assert [line[5] for line in gates(rows).rows] == ["check:a", "judge:b"]
+
+
+def test_people_have_a_win_rate_and_no_difference() -> None:
+    given = dict.fromkeys(("application", "candidate", "baseline", "decision", "dimension", "slice", "verdict"), "x")
+    given |= {"confidence": 0.95, "labels_needed": 0, "reasons": ["MEETS_ALL"], "decision_reasons": [], "occurred_at": datetime(2026, 3, 1, tzinfo=UTC)}
+    given |= {"floor": 0.4, "max_regression": 0.1, "n": 100, "candidate_mean": 0.55, "candidate_low": 0.41, "candidate_high": 0.69, "evaluator": "people"}
+    rows = list(measures.gate(given | dict.fromkeys(("difference", "difference_low", "difference_high"))))
+    assert [(row["statistic"], row["value"], row["least"], row["reason"]) for row in rows] == [
+        ("candidate", 0.55, 0.4, None),
+        ("difference", None, None, "WIN_RATE"),
+    ]
+    assert gates(rows).rows[0][7:11] == ("0.550 [0.410, 0.690]", "0.400", "–", "–")

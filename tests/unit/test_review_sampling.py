@@ -167,6 +167,7 @@ def cases(anomalies, **changes):
 def test_edge_cases():
     limits = {
         "latency_ms": 1000, "prompt_tokens": 500, "completion_tokens": 200, "scores": {"judge": 0.5}, "common": {"locale": ["de", "fr"]}, "empty_answer": True,
+        "failed": True,
     }  # fmt: skip
     usual = {"latency_ms": 1000.0, "prompt_tokens": 500, "completion_tokens": 200, "scores": {"judge": 0.5}, "slices": {"locale": "de"}}
     assert cases(limits, **usual) is None
@@ -176,6 +177,9 @@ def test_edge_cases():
         ({"prompt_tokens": 501}, EdgeCase.LONG_PROMPT),
         ({"completion_tokens": 201}, EdgeCase.LONG_ANSWER),
         ({"completion_tokens": 0}, EdgeCase.EMPTY_ANSWER),
+        ({"completion_tokens": 3, "error": "Timeout", "latency_ms": 2000.0}, EdgeCase.FAILED),
+        ({"error": "Timeout"}, EdgeCase.FAILED),
+        ({"completion_tokens": 0, "error": "Timeout"}, EdgeCase.EMPTY_ANSWER),
         ({"scores": {"judge": 0.49}}, EdgeCase.LOW_SCORE),
         ({"slices": {"locale": "mt"}}, EdgeCase.RARE_SLICE),
         ({"completion_tokens": 0, "latency_ms": 2000.0}, EdgeCase.EMPTY_ANSWER),

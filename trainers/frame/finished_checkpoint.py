@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from trueloop.trainers.frame.job_config import JobConfig, write_config
-from trueloop.trainers.frame.policy_model import ADAPTER_CONFIG, adapter_base, load_causal_model
+from trueloop.trainers.frame.policy_model import adapter_base, load_causal_model
 from trueloop.trainers.frame.training_errors import NonFiniteLossError, named_faults
 from trueloop.trainers.frame.training_report import TrainingReport, checkpoint_sha256, package_versions
 from trueloop.trainers.frame.training_run import Outcome
 
+from trueloop.adapters.adapter_checkpoint import is_adapter
 from trueloop.adapters.model_store import MANIFEST, SCHEME
 
 
@@ -108,7 +109,7 @@ def _dtype_of(directory: Path, models_dir: Path | None) -> Any:
     """Return the dtype that a checkpoint's weights are stored in; one that says none has float32."""
     import torch
 
-    if (directory / ADAPTER_CONFIG).is_file():
+    if is_adapter(directory):
         directory = adapter_base(directory, models_dir)
     said = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     return getattr(torch, str(said.get("dtype") or said.get("torch_dtype") or "float32"), torch.float32)

@@ -1,7 +1,6 @@
 """The model that a job trains: loaded from a checkpoint, in the precision and with the adapter that the settings ask for."""
 
 import importlib.util
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,9 @@ from typing import Any
 
 from trueloop.trainers.frame.job_config import JobConfig
 
-from trueloop.adapters.model_store import SCHEME, ModelStore
+from trueloop.adapters.adapter_checkpoint import ADAPTER_CONFIG, base_uri, is_adapter
+from trueloop.adapters.model_store import ModelStore
 from trueloop.errors import ConfigurationError
-
-ADAPTER_CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def load_policy(config: JobConfig) -> Policy:
     """
     import torch
 
-    if config.save == "adapter" and (config.model_dir / ADAPTER_CONFIG).is_file():
+    if config.save == "adapter" and is_adapter(config.model_dir):
         raise ConfigurationError("save is 'adapter' and model_dir holds an adapter; expected whole weights as its base: set save to 'merged'")
     tokenizer = load_tokenizer(config.model_dir)
     frozen_bf16 = config.adapter != "full" and computes_in_bf16(config)
@@ -102,7 +100,7 @@ def load_causal_model(directory: Path, models_dir: Path | None = None, *, dtype:
     settings = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True, "dtype": dtype}
     if quantization is not None:
         settings["quantization_config"] = quantization
-    if not (directory / ADAPTER_CONFIG).is_file():
+    if not is_adapter(directory):
         return AutoModelForCausalLM.from_pretrained(directory, **settings)
     if quantization is not None:
         raise ConfigurationError(f"checkpoint {directory.name!r} is an adapter; expected whole weights under adapter = 'qlora': store it merged")
@@ -115,13 +113,12 @@ def load_causal_model(directory: Path, models_dir: Path | None = None, *, dtype:
 def adapter_base(directory: Path, models_dir: Path | None) -> Path:
     """Return the verified directory of the checkpoint that an adapter belongs to.
 
-    Raises ConfigurationError unless it names one of the model store: a path or a name on a hub, which peft would follow, is not followed.
+    Raises ConfigurationError unless it names one of the model store, and that is known.
     """
-    base = json.loads((directory / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
-    if models_dir is None or not isinstance(base, str) or not base.startswith(SCHEME):
+    base = base_uri(directory)
+    if models_dir is None:
         raise ConfigurationError(
-            f"adapter {directory.name!r} does not say which checkpoint of the model store it belongs to; expected base_model_name_or_path "
-            f"{SCHEME}ID in its {ADAPTER_CONFIG}: merge it into its base, and store that"
+            f"adapter {directory.name!r} belongs to {base!r}, and models_dir is not set; expected the root of the model store that holds it"
         )
     return ModelStore(models_dir).resolve(base)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from trueloop.trainers.frame.finished_checkpoint import finish
 from trueloop.trainers.frame.job_config import Progress
-from trueloop.trainers.frame.policy_model import ADAPTER_CONFIG, load_policy, prepare
+from trueloop.trainers.frame.policy_model import load_policy, prepare
 from trueloop.trainers.frame.stopping import over_kl_budget
 from trueloop.trainers.frame.training_report import TrainingReport
 from trueloop.trainers.frame.training_run import run, state_directory, trainer_arguments
@@ -17,6 +17,7 @@ from trueloop.trainers.online.group_settings import GroupSettings
 from trueloop.trainers.online.prompts import fitting_prompts, read_prompts
 from trueloop.trainers.rewards.reward import Reward
 
+from trueloop.adapters.adapter_checkpoint import is_adapter
 from trueloop.errors import ConfigurationError
 
 MakeTrainer = Callable[[dict[str, Any], dict[str, Any]], Any]
@@ -27,7 +28,7 @@ def train_in_groups(config: GroupSettings, reward: Reward, make_trainer: MakeTra
     """Train on the prompts and save the policy to `config.output_dir`. Raises as `ppo.main` does."""
     prompts = read_prompts(config.dataset_file)
     prepare(config)
-    if config.beta > 0 and config.adapter == "full" and (config.model_dir / ADAPTER_CONFIG).is_file():
+    if config.beta > 0 and config.adapter == "full" and is_adapter(config.model_dir):
         # TRL loads the reference from where the policy's weights came from, which is the adapter's base.
         raise ConfigurationError(f"checkpoint {config.model_dir.name!r} is an adapter, and all weights are trained; expected whole weights: store it merged")
     from datasets import Dataset

@@ -1,13 +1,13 @@
 """An online job: sample, score, learn, and again."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from trueloop.trainers.frame.finished_checkpoint import report, write_model
 from trueloop.trainers.frame.job_config import Progress, write_config
-from trueloop.trainers.frame.policy_model import Policy, computes_in_bf16
+from trueloop.trainers.frame.policy_model import Policy, computes_in_bf16, load_policy, prepare
 from trueloop.trainers.frame.stopping import over_kl_budget
 from trueloop.trainers.frame.training_errors import NonFiniteLossError, named_faults
 from trueloop.trainers.frame.training_report import TrainingReport
@@ -16,7 +16,7 @@ from trueloop.trainers.online.evidence import Evidence
 from trueloop.trainers.online.loop_state import LoopState, load_loop, save_loop
 from trueloop.trainers.online.optimiser_steps import rate_factor, set_rate
 from trueloop.trainers.online.policy_pass import Reference, reference_of, still
-from trueloop.trainers.online.prompts import Prompt, Schedule, fitting_prompts, hash_of
+from trueloop.trainers.online.prompts import Prompt, Schedule, fitting_prompts, hash_of, read_prompts
 from trueloop.trainers.online.samples import Sample, sample
 from trueloop.trainers.online.settings import OnlineConfig
 from trueloop.trainers.rewards.reward import Reward
@@ -72,18 +72,29 @@ def place(policy: Policy, config: OnlineConfig) -> Device:
     return Device(model, policy.tokenizer.pad_token_id, computes_in_bf16(config))
 
 
+def train_in_loop(
+    config: OnlineConfig, reward: Reward, make_learner: Callable[[Device], Learner], *, completions: int, progress: Progress | None, started: float
+) -> TrainingReport:
+    """Train on the prompts of `config.dataset_file`, with `completions` sampled in each step, and save the policy. Raises as `ppo.main` does."""
+    require_one_process()
+    prompts = read_prompts(config.dataset_file)
+    prepare(config)
+    policy = load_policy(config)
+    device = place(policy, config)
+    return Loop(config, policy, device, make_learner(device), reward, completions=completions).run(prompts, progress, started)
+
+
 class Loop:
     """One job. Single-process: one GPU, or the CPU."""
 
-    def __init__(self, config: OnlineConfig, policy: Policy, device: Device, learner: Learner, reward: Reward, *, completions: int, copies: int) -> None:
-        """`completions` are sampled in a step, `copies` of each prompt."""
+    def __init__(self, config: OnlineConfig, policy: Policy, device: Device, learner: Learner, reward: Reward, *, completions: int) -> None:
+        """`completions` are sampled in a step."""
         self._config = config
         self._tokenizer = policy.tokenizer
         self._device = device
         self._learner = learner
         self._reward = reward
         self._completions = completions
-        self._copies = copies
         self._evidence = Evidence()
         self._tokens = 0
         self._newest: dict[str, float] = {}
@@ -98,7 +109,7 @@ class Loop:
         """
         config = self._config
         fitting = fitting_prompts(prompts, self._tokenizer, min(config.max_length_tokens, self._context()) - config.max_new_tokens)
-        schedule = Schedule(len(fitting), max(1, self._completions // self._copies), config.seed)
+        schedule = Schedule(len(fitting), max(1, self._completions // config.completions_per_prompt), config.seed)
         with named_faults(config.batch_size):
             stopped_by, resumed = self._steps(fitting, schedule, progress)
             self._evidence.require()
@@ -140,11 +151,11 @@ class Loop:
             self._device.model,
             self._tokenizer,
             prompts,
-            copies=self._copies,
+            copies=config.completions_per_prompt,
             max_new_tokens=config.max_new_tokens,
             temperature=config.temperature,
             seed=hash_of(config.seed, "samples", step),
-            batch_rows=min(_SAMPLED_AT_ONCE, max(config.batch_size, self._copies)),
+            batch_rows=min(_SAMPLED_AT_ONCE, max(config.batch_size, config.completions_per_prompt)),
         )
 
     def _assess(self, samples: Sequence[Sample], reference: Reference) -> tuple[list[Assessed], dict[str, float]]:

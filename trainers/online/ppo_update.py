@@ -29,7 +29,6 @@ class PpoSettings(OnlineConfig):
     value_learning_rate: float = Field(default=1e-3, gt=0, lt=1, description="of the value head, which starts from nothing")
     minibatches: int = Field(default=4, ge=1, le=1024)
     passes: int = Field(default=2, ge=1, le=64, description="over the completions of a step")
-    completions_per_prompt: int = Field(default=1, ge=1, le=256)
     clip: float = Field(default=0.2, gt=0, lt=1, description="how far the ratio of new to old probability may leave 1 before it gains no more")
     value_clip: float = Field(default=0.2, gt=0, le=100, description="how far a value may move from what it was before it gains no more")
     value_coefficient: float = Field(default=0.1, ge=0, le=100, description="weight of the value loss in what the backbone learns from")

@@ -11,6 +11,7 @@ class OnlineConfig(JobConfig):
     are left out and counted."""
 
     max_new_tokens: int = Field(default=64, ge=1, le=8192, description="longest completion; one that reaches it is cut")
+    completions_per_prompt: int = Field(default=1, ge=1, le=256, description="completions sampled of each prompt in a step")
     temperature: float = Field(default=1.0, gt=0, le=2, description="of sampling, and of the policy that is trained; 1 is the model as it is")
     kl_budget: float | None = Field(
         default=None, gt=0, description="nats per completion; training ends when completions have diverged further from the reference model; null for no end"

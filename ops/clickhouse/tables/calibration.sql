@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS calibration
     `item_id` String COMMENT 'Id of the item: a hash of application and prompt.',
     `prompt_hash` String COMMENT 'Identity of the prompt.',
     `trace_id` String COMMENT 'The trace that brought the prompt.',
-    `reason` LowCardinality(String) COMMENT 'HASH_SPLIT, DISAGREEMENT or APPEAL.',
+    `reason` LowCardinality(String) COMMENT 'HASH_SPLIT: a drawn trace brought it. APPEAL: a user objected to the answer. Both: by the hash of the prompt or its cluster.',
     `slices` Map(LowCardinality(String), String) COMMENT 'Segments of the trace: name to value.',
     `messages` Array(Tuple(role LowCardinality(String), content String)) COMMENT 'The prompt, oldest turn first.',
     `_topic` LowCardinality(String) COMMENT 'Topic that the record was read from, as the registry names it.',

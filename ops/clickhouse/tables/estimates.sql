@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS estimates
     `window_start` DateTime64(6, 'UTC') COMMENT 'Start of the window, inclusive, UTC; by the time of the traces.',
     `window_end` DateTime64(6, 'UTC') COMMENT 'End of the window, exclusive, UTC.',
     `n_labelled` Int64 COMMENT 'Labelled traces, >= 0.',
-    `n_clusters` Int64 COMMENT 'Different subjects among them; a trace without a subject is one of its own, >= 0.',
+    `n_clusters` Int64 COMMENT 'Different subjects or conversations (policy: `estimates.cluster_by`) among them; a trace without any is one of its own, >= 0.',
     `n_judged` Int64 COMMENT 'Traces that the judge scored, labelled or not, >= 0.',
     `method` LowCardinality(String) COMMENT 'HAJEK or PREDICTION_POWERED: what `value` is.',
     `value` Nullable(Float64) COMMENT 'Mean quality, [0, 1]; null without labels.',

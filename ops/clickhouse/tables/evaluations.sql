@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS evaluations
     `evaluators` Array(Tuple(dimension LowCardinality(String), evaluator LowCardinality(String), version Nullable(String), n_asked Int64, n_missing Int64, human_agreement Nullable(Float64), human_agreement_low Nullable(Float64), human_agreement_high Nullable(Float64), human_agreement_n Int64, human_ac2 Nullable(Float64), human_ac2_low Nullable(Float64), human_ac2_high Nullable(Float64), human_bias Nullable(Float64), human_undefined Nullable(String))) COMMENT 'One entry per dimension and evaluator that the policy names, those without any score too.',
     `diagnostics` Array(Tuple(kind LowCardinality(String), n Int64, candidate Float64, baseline Float64, difference Float64, difference_low Nullable(Float64), difference_high Nullable(Float64))) COMMENT 'How the answers differ beside their scores; they decide nothing.',
     `warnings` Array(LowCardinality(String)) COMMENT 'Signs of reward hacking among the diagnostics; they decide nothing.',
+    `trials` Array(Tuple(trial_id String, item_id String, identical Bool)) COMMENT 'What is put before people, in the order in which answers count; empty when the policy asks none.',
     `seconds` Float64 COMMENT 'Wall time of the evaluation, seconds.',
     `error` Nullable(String) COMMENT 'Why there are no scores; null when the evaluation ran.',
     `_topic` LowCardinality(String) COMMENT 'Topic that the record was read from, as the registry names it.',

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS reviewed_traces
     `served` String COMMENT 'Blind id of the candidate that was served to the user.',
     `slices` Map(LowCardinality(String), String) COMMENT 'Segments of the trace: name to value.',
     `scores` Map(LowCardinality(String), Float64) COMMENT 'Model and judge scores of the trace by name, each in [0, 1].',
-    `cluster` Nullable(String) COMMENT 'Hash of the subject, whose traces may be alike; null when the trace names none.',
+    `cluster` Nullable(String) COMMENT 'Hash of the subject or the conversation (policy: `estimates.cluster_by`), whose traces may be alike; null without any.',
     `_topic` LowCardinality(String) COMMENT 'Topic that the record was read from, as the registry names it.',
     `_partition` Int32 COMMENT 'Its partition.',
     `_offset` Int64 COMMENT 'Its offset. The sink continues after the largest one.',

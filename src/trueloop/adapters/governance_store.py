@@ -1,4 +1,5 @@
-"""The published rubrics and policies, and the review quotas, read from their compacted topics and kept up to date without a restart."""
+"""The published rubrics and policies, and what sampling is told (review quotas, disagreement of reviewers), read from their compacted topics and kept up
+to date without a restart."""
 
 import logging
 import threading
@@ -13,15 +14,15 @@ from trueloop.adapters.log_positions import LogPositions
 from trueloop.codec import Codec
 from trueloop.config import KafkaSettings
 from trueloop.errors import ConfigurationError, DecodeError, UnavailableError
-from trueloop.events import PolicyPublished, ReviewQuota, RubricPublished
+from trueloop.events import PolicyPublished, ReviewQuota, RubricPublished, SliceDisagreement
 from trueloop.rubrics import Governance
-from trueloop.topics import POLICIES, REVIEW_QUOTAS, RUBRICS, Topic
+from trueloop.topics import POLICIES, REVIEW_QUOTAS, RUBRICS, SLICE_DISAGREEMENTS, Topic
 
 logger = logging.getLogger(__name__)
 
 
 class GovernanceStore:
-    """A reader of `rubrics`, `policies` and `review-quotas` that joins no group. May be shared by threads.
+    """A reader of `rubrics`, `policies`, `review-quotas` and `slice-disagreements` that joins no group. May be shared by threads.
 
     `fresh()` asks the brokers where these topics end and reads up to there, so an event that was produced after a policy's publication
     was acknowledged is never judged without that policy. That costs two round trips, about a millisecond; call it once per batch.
@@ -30,7 +31,7 @@ class GovernanceStore:
     def __init__(self, kafka: KafkaSettings, codec: Codec) -> None:
         self._kafka = kafka
         self._codec = codec
-        self._topics: dict[str, Topic] = {physical_name(kafka, topic.name): topic for topic in (RUBRICS, POLICIES, REVIEW_QUOTAS)}
+        self._topics: dict[str, Topic] = {physical_name(kafka, topic.name): topic for topic in (RUBRICS, POLICIES, REVIEW_QUOTAS, SLICE_DISAGREEMENTS)}
         self._next: dict[str, int] = dict.fromkeys(self._topics, 0)
         self._documents: dict[str, dict[Any, Any]] = {name: {} for name in self._topics}
         self._connected: Consumer | None = None
@@ -122,7 +123,8 @@ class GovernanceStore:
             if _stands(rubrics, [policy]):
                 policies.append(policy)
         quotas: list[ReviewQuota] = list(self._documents[physical_name(self._kafka, REVIEW_QUOTAS.name)].values())
-        return Governance(rubrics, policies, quotas)
+        disagreements: list[SliceDisagreement] = list(self._documents[physical_name(self._kafka, SLICE_DISAGREEMENTS.name)].values())
+        return Governance(rubrics, policies, quotas, disagreements)
 
 
 def _stands(rubrics: list[RubricPublished], policies: list[PolicyPublished]) -> bool:

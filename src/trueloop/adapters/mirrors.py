@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trueloop.adapters.model_store import MANIFEST, SCHEME, ModelStore, StoredCheckpoint
+from trueloop.adapters.adapter_checkpoint import ADAPTER_CONFIG, base_uri, is_adapter
+from trueloop.adapters.model_store import MANIFEST, ModelStore, StoredCheckpoint
 from trueloop.errors import ConfigurationError, IntegrityError
 
-ADAPTER_CONFIG = "adapter_config.json"
 _TOKENIZER = ("tokenizer", "special_tokens_map", "added_tokens", "vocab", "merges", "chat_template", "spiece", "sentencepiece")
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What `--max-lora-rank` may be (vLLM's LoRA configuration)."""
@@ -32,8 +32,8 @@ def mlflow_mirror(store: ModelStore, uri: str, target: Path) -> Path:
         IntegrityError: a file was changed after it was stored.
     """
     stored, directory = store.checkpoint(uri), store.resolve(uri)
-    adapter = (directory / ADAPTER_CONFIG).is_file()
-    weights = store.resolve(_base_of(directory)) if adapter else directory
+    adapter = is_adapter(directory)
+    weights = store.resolve(base_uri(directory)) if adapter else directory
 
     def fill(staged: Path) -> None:
         _copy(weights, staged / "model", lambda name: not _of_tokenizer(name))
@@ -67,7 +67,7 @@ def vllm_faults(directory: Path) -> list[str]:
     Its rules: rank, alpha and target modules are named, no DoRA, no modules beside the adapter's own, no trained biases, a rank within
     `--max-lora-rank`, and the weights in safetensors (vllm/lora/peft_helper.py).
     """
-    if not (directory / ADAPTER_CONFIG).is_file():
+    if not is_adapter(directory):
         return []
     config = _json(directory / ADAPTER_CONFIG)
     faults = [f"{ADAPTER_CONFIG} lacks {key!r}" for key in ("r", "lora_alpha", "target_modules") if not config.get(key)]
@@ -81,9 +81,9 @@ def vllm_faults(directory: Path) -> list[str]:
 def vllm_command(store: ModelStore, uri: str, served: Path) -> str:
     """Return the command that serves a mirrored checkpoint: a whole model by itself, an adapter as a LoRA module of its base."""
     directory = store.resolve(uri)
-    if not (directory / ADAPTER_CONFIG).is_file():
+    if not is_adapter(directory):
         return f"vllm serve {served}"
-    base, rank = store.resolve(_base_of(directory)), int(_json(directory / ADAPTER_CONFIG).get("r") or 0)
+    base, rank = store.resolve(base_uri(directory)), int(_json(directory / ADAPTER_CONFIG).get("r") or 0)
     most = next((allowed for allowed in _VLLM_RANKS if allowed >= rank), _VLLM_RANKS[-1])
     return f"vllm serve {base} --enable-lora --max-lora-rank {most} --lora-modules {served.name}={served}"
 
@@ -144,10 +144,10 @@ def _mlmodel(stored: StoredCheckpoint, directory: Path, weights: Path, adapter: 
 
 
 def _card(stored: StoredCheckpoint, directory: Path) -> str:
-    adapter = (directory / ADAPTER_CONFIG).is_file()
+    adapter = is_adapter(directory)
     rows = {"checkpoint": stored.uri, "sha256": stored.sha256, **_told(stored)}
     if adapter:
-        rows["base"] = _base_of(directory)
+        rows["base"] = base_uri(directory)
     table = "\n".join(f"| {name} | `{str(value).replace('|', ' ').replace('`', ' ')}` |" for name, value in rows.items())
     return (
         f"---\nlibrary_name: {'peft' if adapter else 'transformers'}\npipeline_tag: text-generation\ntags:\n- trueloop\n---\n\n"
@@ -161,15 +161,6 @@ def _card(stored: StoredCheckpoint, directory: Path) -> str:
 def _told(stored: StoredCheckpoint) -> dict[str, str]:
     """What was said of the checkpoint when it was stored, as text."""
     return {name: str(value) for name, value in sorted(stored.metadata.items()) if isinstance(value, (str, int, float))}
-
-
-def _base_of(directory: Path) -> str:
-    base = str(_json(directory / ADAPTER_CONFIG).get("base_model_name_or_path") or "")
-    if not base.startswith(SCHEME):
-        raise ConfigurationError(
-            f"adapter {directory.name!r} does not say which checkpoint of the store it belongs to; expected base_model_name_or_path {SCHEME}ID"
-        )
-    return base
 
 
 def _json(path: Path) -> dict[str, Any]:

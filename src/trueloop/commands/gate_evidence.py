@@ -2,7 +2,7 @@
 
 import typer
 
-from trueloop.commands.output import print_table
+from trueloop.commands.output import print_table, printable
 from trueloop.events import Diagnostic, DimensionVerdict, Evaluation, EvaluatorEvidence, GateDecision
 
 
@@ -12,6 +12,7 @@ def show_evidence(gate: GateDecision, evaluation: Evaluation | None) -> None:
     rows = [_row(each, known.get((each.dimension, each.evaluator))) for each in gate.dimensions]
     columns = ("dimension", "slice", "evaluator", "verdict", "n", "missing", "candidate", "baseline", "difference", "agrees with people", "why")
     print_table(columns, rows, "no dimension was judged")
+    _show_people(gate)
     if evaluation is None:
         typer.echo(f"\nevaluation {gate.evaluation_id} is not in the log any more: what it measured beside these scores is not known")
     else:
@@ -22,14 +23,32 @@ def show_evidence(gate: GateDecision, evaluation: Evaluation | None) -> None:
 def _row(each: DimensionVerdict, evidence: EvaluatorEvidence | None) -> tuple[object, ...]:
     return (
         *(each.dimension, each.slice, each.evaluator, each.verdict.value, each.n),
-        # How many items lack a score is known over all, not by slice.
-        evidence.n_missing if evidence is not None and each.slice == "all" else None,
+        _missing(each, evidence),
         _bounded(each.candidate, each.candidate_low, each.candidate_high),
         None if each.baseline is None else f"{each.baseline:.3f}",
         _bounded(each.difference, each.difference_low, each.difference_high),
         _agreement(evidence),
         ", ".join(reason.value for reason in each.reasons),
     )
+
+
+def _missing(each: DimensionVerdict, evidence: EvaluatorEvidence | None) -> int | None:
+    """Return how many items lack a score, which is known over all and not by slice; of people, how many answers are missing now."""
+    if each.answers_missing is not None:
+        return each.answers_missing
+    return evidence.n_missing if evidence is not None and each.slice == "all" else None
+
+
+def _show_people(gate: GateDecision) -> None:
+    for each in gate.dimensions:
+        if each.answers_missing is None:
+            continue
+        rate = _bounded(each.candidate, each.candidate_low, each.candidate_high) or "unknown"
+        above = "above" if each.superior else "at least"
+        typer.echo(
+            f"\npeople on {printable(each.dimension)}: win rate {rate}, {above} {each.floor:.3f} is asked; {each.n} answers count, {each.ties} of them ties, "
+            f"{each.answers_missing} more are asked for"
+        )
 
 
 def _show_beside(evaluation: Evaluation) -> None:

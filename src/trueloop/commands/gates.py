@@ -11,13 +11,16 @@ from trueloop.adapters.documents import load_policy, load_rubric
 from trueloop.cli import group
 from trueloop.commands.governed import SOURCE
 from trueloop.commands.output import JSON_OPTION, print_json, print_table, printable
+from trueloop.commands.people_power import people_power, show_people_power
 from trueloop.errors import ConfigurationError
 from trueloop.events import DimensionVerdict, Evaluation, Event, GateDecision, GateReason, Verdict
 from trueloop.rubrics import Policy, Rubric
+from trueloop.rubrics.gate_policy import PEOPLE
 
 if TYPE_CHECKING:
     from trueloop.gates.looks import Look
     from trueloop.gates.operating import Assumptions, Characteristic
+    from trueloop.gates.people_operating import PeopleCharacteristic
     from trueloop.topics import Topic
 
 app = group(help="Whether a candidate may be released, and how sure a policy's gate is of that.")
@@ -53,7 +56,8 @@ def power(
     import numpy as np
 
     from trueloop.gates.looks import Look
-    from trueloop.gates.operating import Assumptions, assumed_baseline, characteristic, scenarios
+    from trueloop.gates.operating import Assumptions, assumed_baseline, characteristic, inferred, scenarios
+    from trueloop.gates.requirements import requirements
 
     policy = load_policy(source)
     judged_by = _rubric(policy, rubric)
@@ -61,12 +65,15 @@ def power(
     assumed = Assumptions(means, correlation, _shares(slices or (), policy))
     taken = Look.numbered(policy.gate, look)
     random = np.random.default_rng(seed)
+    sizes = sorted(set(n or _sizes(policy))) if inferred(policy).gate.dimensions else []
     rows = [
         characteristic(policy, judged_by, assumed, scenario, n=size, simulations=simulations, look=taken, random=random)
-        for size in sorted(set(n or _sizes(policy)))
+        for size in sizes
         for scenario in scenarios(policy, better)
     ]
-    _show_power(policy, taken, assumed, rows, as_json=as_json, seed=seed)
+    asked, tests = policy.gate.asks_people, sum(not each.gate.safety for each in requirements(policy, judged_by))
+    people = [] if asked is None else people_power(policy.gate, asked, taken, tests=tests, simulations=simulations, random=random)
+    _show_power(policy, taken, assumed, rows, people, as_json=as_json, run=(simulations, seed))
 
 
 @app.command()
@@ -176,8 +183,17 @@ def _show(said: _Said, as_json: bool) -> None:
         typer.echo(f"labels still needed: {'cannot be said' if said.labels_needed is None else said.labels_needed}")
 
 
-def _show_power(policy: Policy, look: "Look", assumed: "Assumptions", rows: "Sequence[Characteristic]", *, as_json: bool, seed: int) -> None:
-    verdicts, error, simulations = (Verdict.PASS, Verdict.BLOCK, Verdict.INCONCLUSIVE), policy.gate.error, rows[0].simulations
+def _show_power(
+    policy: Policy,
+    look: "Look",
+    assumed: "Assumptions",
+    rows: "Sequence[Characteristic]",
+    people: "Sequence[PeopleCharacteristic]",
+    *,
+    as_json: bool,
+    run: tuple[int, int],
+) -> None:
+    verdicts, error, (simulations, seed) = (Verdict.PASS, Verdict.BLOCK, Verdict.INCONCLUSIVE), policy.gate.error, run
     if as_json:
         chances = [
             {"n": row.n, "candidate": row.scenario.name, "shifts": dict(row.scenario.shifts)}
@@ -186,7 +202,9 @@ def _show_power(policy: Policy, look: "Look", assumed: "Assumptions", rows: "Seq
             for row in rows
         ]
         stated = {"policy": policy.id, "version": policy.version, "look": look.number, "alpha": look.alpha, "error": error}
-        print_json(stated | {"assumed": asdict(assumed), "simulations": simulations, "seed": seed, "rows": chances})
+        print_json(
+            stated | {"assumed": asdict(assumed), "simulations": simulations, "seed": seed, "rows": chances, "people": [asdict(each) for each in people]}
+        )
         return
     typer.echo(f"policy {policy.id!r} version {policy.version}, look {look.number}: error {look.alpha:.4f} of {error:.4f}")
     means = ", ".join(f"{name} {mean:g}" for name, mean in assumed.baseline.items())
@@ -195,10 +213,14 @@ def _show_power(policy: Policy, look: "Look", assumed: "Assumptions", rows: "Seq
         typer.echo(f"not simulated: slices by {', '.join(policy.gate.slices)}; say how large they are with --slice")
     typer.echo()
     cells = [(row.n, row.scenario.name, *(f"{100 * row.chance(each):.1f} ± {100 * row.standard_error(each):.1f}" for each in verdicts)) for row in rows]
-    print_table(("n", "candidate", "pass %", "block %", "inconclusive %"), cells, "nothing was simulated")
+    if rows:
+        print_table(("n", "candidate", "pass %", "block %", "inconclusive %"), cells, "nothing was simulated")
+    show_people_power(policy.gate, people)
 
 
 def _limit(each: DimensionVerdict) -> str | None:
+    if each.evaluator == PEOPLE:
+        return None  # their floor is a win rate, and a difference from the baseline is none
     if each.superior:
         return "> 0"
     return None if each.max_regression is None else f"{-each.max_regression:g}"

@@ -12,6 +12,7 @@ STREAMS = {
     "sampling": "traces -> review-queue",
     "appeals": "appeals -> blind re-reviews",
     "profiles": "traces -> what drift is told of all of them",
+    "trials": "what people compare for a gate -> blind tasks",
     "collection": "labels -> what each task has",
     "agreement": "how far reviewers agree",
     "reviewers": "how reliable each reviewer is, and what is probably true of each task",
@@ -20,6 +21,7 @@ STREAMS = {
     "distributions": "whether latency, lengths or topics move",
     "families": "which slices drift together",
     "quotas": "alarms -> more reviews of their slice",
+    "disagreements": "agreement -> what sampling is told of it",
     "trigger": "when to train, on what",
     "gating": "whether a candidate may be released",
 }

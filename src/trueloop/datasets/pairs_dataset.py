@@ -69,6 +69,11 @@ def seen_prompts(log: Iterable[PreferencePair], split_by: str) -> frozenset[str]
     return frozenset(hashes if split_by == "prompt" else hashes | {cluster_of(pair.messages, pair.slices, split_by) for pair in trained})
 
 
+def is_probable(pair: PreferencePair, least: float) -> bool:
+    """Return whether the order of a pair is at least so probable; where nobody compared, as with a rewrite, there is nothing to doubt."""
+    return pair.p_correct is None or pair.p_correct >= least
+
+
 def is_seen(item: PreferencePair | CalibrationItem, seen: Collection[str], split_by: str) -> bool:
     """Return whether a held-out item is alike to a prompt that was seen (see `seen_prompts`)."""
     return item.prompt_hash in seen or (split_by != "prompt" and cluster_of(item.messages, item.slices, split_by) in seen)

@@ -14,6 +14,9 @@ stake expects a smaller one."""
 POCKET = 0.05
 """Share of his wealth that a gambler keeps out of the game, so that nobody is ruined."""
 
+_RUIN = -1e9
+"""Logarithm of what is left to who lost all: finite, so that a value which did not come, counted zero times, costs nothing."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -51,8 +54,23 @@ def log_wealth_below(window: LossWindow, nulls: Sequence[float] | Floats) -> Flo
     return _log_wealth(1.0 - losses, counts, 1.0 - np.asarray(nulls, np.float64))
 
 
+def log_wealth_after_each(values: Sequence[float], null: float) -> Floats:
+    """Return the logarithm of the gamblers' mean wealth after each of some values in [0, 1], shape (n,), who bet that their expectation is above `null`.
+
+    While the expectation of each value, given those before, is at most `null`, that this path ever reaches log(1 / alpha) has a chance of at most alpha
+    (Ville's inequality): it may be looked at after every value.
+
+    >>> log_wealth_after_each([1.0, 0.5, 1.0, 1.0], 0.5).round(2)
+    array([0.27, 0.27, 0.6 , 1.  ])
+    """
+    column = np.asarray(values, np.float64)
+    distinct, which = np.unique(column, return_inverse=True)
+    counts = np.cumsum(np.eye(len(distinct))[which], axis=0).T
+    return np.asarray(mixture(_log_wealth(distinct, counts, np.array([null])))[0])
+
+
 def mixture(log_wealth: Floats) -> Floats:
-    """Return the logarithm of the mean wealth over gamblers, from (stakes, k) to (k,)."""
+    """Return the logarithm of the mean wealth over gamblers, from (stakes, k, ...) to (k, ...)."""
     return np.asarray(np.logaddexp.reduce(log_wealth, axis=0) - np.log(len(STAKES)))
 
 
@@ -62,9 +80,11 @@ def _column(window: LossWindow) -> tuple[Floats, Floats]:
 
 
 def _log_wealth(values: Floats, counts: Floats, nulls: Floats) -> Floats:
-    wealth = np.empty((len(STAKES), len(nulls)))
+    """Return wealth by (stakes, k); by (stakes, k, n) when counts are those of n moments, shape (values, n)."""
+    wealth = np.empty((len(STAKES), len(nulls), *counts.shape[1:]))
     with np.errstate(divide="ignore"):  # at m = 1 there is no room above, so everything is staked; and what is lost wholly has no logarithm
         for index, stake in enumerate(STAKES):
             bet = np.minimum(stake / (nulls * (1.0 - nulls)), 1.0 / nulls)
-            wealth[index] = np.log1p(np.maximum(bet[:, np.newaxis] * (values - nulls[:, np.newaxis]), -1.0)) @ counts
+            each = np.log1p(np.maximum(bet[:, np.newaxis] * (values - nulls[:, np.newaxis]), -1.0))
+            wealth[index] = np.maximum(each, _RUIN) @ counts
     return np.asarray(np.logaddexp(wealth + log(1.0 - POCKET), log(POCKET)))

@@ -13,8 +13,8 @@ from trueloop.embedded.runtime import Stack
 from trueloop.embedded.service import WorkerSpec
 
 PROCESSORS = (
-    "sampling", "appeals", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas",
-    "trigger", "gating",
+    "sampling", "appeals", "trials", "profiles", "collection", "agreement", "reviewers", "estimates", "drift", "distributions", "families", "quotas",
+    "disagreements", "trigger", "gating",
 )  # fmt: skip
 """Processors of the loop; on one machine they share a process, because each process costs memory and start-up time."""
 _METRICS = {"TRUELOOP_METRICS__HOST": HOST, "TRUELOOP_METRICS__PORT": "0"}

@@ -11,7 +11,7 @@ from trueloop.events.dataset_version import DatasetKind, DatasetVersion, Dimensi
 from trueloop.events.drift import DriftFamily, DriftingSeries, DriftSignal, DriftState
 from trueloop.events.drift_observations import DriftObservations, WorstItem
 from trueloop.events.drift_values import DriftValues
-from trueloop.events.evaluation import Diagnostic, DiagnosticKind, Evaluation, EvaluationWarning, EvaluatorEvidence, PairedScores
+from trueloop.events.evaluation import Diagnostic, DiagnosticKind, Evaluation, EvaluationWarning, EvaluatorEvidence, ItemOnTrial, PairedScores
 from trueloop.events.gate import DimensionVerdict, GateDecision, GateReason, Verdict
 from trueloop.events.gold import GoldAnswer
 from trueloop.events.governance import Erasure, PolicyPublished, RubricPublished
@@ -27,18 +27,21 @@ from trueloop.events.review_quota import ReviewQuota
 from trueloop.events.review_task import Candidate, ReviewForm, ReviewTask, SamplingReason, Split
 from trueloop.events.reviewed_trace import ReviewedTrace
 from trueloop.events.reviewer_quality import DimensionReliability, ReviewerQuality, ReviewerReason, ReviewerStatus
+from trueloop.events.slice_disagreement import SliceDisagreement
 from trueloop.events.trace import Alternative, Consent, Trace
 from trueloop.events.training_request import TrainingRequest, TriggerReason, job_id_of
 from trueloop.events.training_result import JobStatus, TrainingResult
+from trueloop.events.trial import Trial, TrialOutcome, TrialReference, TrialVerdict
 
 __all__ = [
     "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent", "Critique", "DatasetKind",
     "DatasetOrder", "DatasetOrderKind", "DatasetVersion", "Diagnostic", "DiagnosticKind", "DimensionAgreement", "DimensionOutcome", "DimensionReliability",
     "DimensionVerdict", "DriftFamily", "DriftObservations", "DriftSignal", "DriftState", "DriftValues", "DriftingSeries", "Erasure", "EstimateMethod",
-    "Evaluation", "EvaluationWarning", "EvaluatorEvidence", "Event", "FreezeCause", "GateDecision", "GateReason", "GoldAnswer", "ItemTruth", "JobOrder",
-    "JobOrderKind", "JobStatus", "JudgeFallback", "Label", "LeftOutPair", "Message", "NoEstimate", "OffsetRange", "PairSource", "PairedScores",
+    "Evaluation", "EvaluationWarning", "EvaluatorEvidence", "Event", "FreezeCause", "GateDecision", "GateReason", "GoldAnswer", "ItemOnTrial", "ItemTruth",
+    "JobOrder", "JobOrderKind", "JobStatus", "JudgeFallback", "Label", "LeftOutPair", "Message", "NoEstimate", "OffsetRange", "PairSource", "PairedScores",
     "PolicyPublished", "Preference", "PreferencePair", "QualityEstimate", "Rating", "Record", "Release", "ReleaseReason", "ReviewForm", "ReviewQuota",
     "ReviewTask", "ReviewedTrace", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role", "RubricPublished", "SamplingReason", "Severity",
-    "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult", "TriggerReason", "Undefined", "UnitCounts", "UnitTruth", "Verdict",
-    "WorstItem", "derive_id", "job_id_of", "permutation", "prompt_hash", "unit_interval",
+    "SliceDisagreement", "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult", "Trial", "TrialOutcome", "TrialReference",
+    "TrialVerdict", "TriggerReason", "Undefined", "UnitCounts", "UnitTruth", "Verdict", "WorstItem", "derive_id", "job_id_of", "permutation", "prompt_hash",
+    "unit_interval",
 ]  # fmt: skip

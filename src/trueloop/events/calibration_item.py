@@ -13,7 +13,6 @@ class CalibrationReason(StrEnum):
 
     UNKNOWN = "UNKNOWN"
     HASH_SPLIT = "HASH_SPLIT"
-    DISAGREEMENT = "DISAGREEMENT"
     APPEAL = "APPEAL"
 
 
@@ -23,6 +22,8 @@ class CalibrationItem(Event):
     item_id: Identifier = Field(description="Id of the item: a hash of application and prompt.")
     prompt_hash: Identifier = Field(description="Identity of the prompt.")
     trace_id: Identifier = Field(description="The trace that brought the prompt.")
-    reason: CalibrationReason = Field(description="HASH_SPLIT, DISAGREEMENT or APPEAL.")
+    reason: CalibrationReason = Field(
+        description="HASH_SPLIT: a drawn trace brought it. APPEAL: a user objected to the answer. Both: by the hash of the prompt or its cluster."
+    )
     slices: dict[str, str] = Field(default_factory=dict, description="Segments of the trace: name to value.")
     messages: list[Message] = Field(min_length=1, description="The prompt, oldest turn first.")

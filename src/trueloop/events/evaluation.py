@@ -99,6 +99,14 @@ class Diagnostic(Record):
     difference_high: Number | None = Field(default=None, description="Upper end of its 95 % interval, finite; null with fewer than two prompts.")
 
 
+class ItemOnTrial(Record):
+    """An item of the calibration set of which people are to say which answer is better."""
+
+    trial_id: Identifier = Field(description="The trial.")
+    item_id: Identifier = Field(description="The item of the calibration set.")
+    identical: bool = Field(description="Whether both gave the same answer: a tie, of which nobody is asked.")
+
+
 class Evaluation(Event):
     """Scores of a candidate and its baseline on the held-out calibration set. Topic `evaluations`, key `candidate`."""
 
@@ -122,5 +130,8 @@ class Evaluation(Event):
     )
     diagnostics: list[Diagnostic] = Field(default_factory=list, description="How the answers differ beside their scores; they decide nothing.")
     warnings: list[EvaluationWarning] = Field(default_factory=list, description="Signs of reward hacking among the diagnostics; they decide nothing.")
+    trials: list[ItemOnTrial] = Field(
+        default_factory=list, description="What is put before people, in the order in which answers count; empty when the policy asks none."
+    )
     seconds: Annotated[Number, Field(ge=0)] = Field(description="Wall time of the evaluation, seconds.")
     error: str | None = Field(default=None, description="Why there are no scores; null when the evaluation ran.")

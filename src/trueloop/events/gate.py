@@ -19,7 +19,7 @@ class Verdict(StrEnum):
 
 class GateReason(StrEnum):
     """Why. MEETS_ALL is the only reason to pass; NO_EVIDENCE, TOO_FEW_ITEMS, FLOOR_UNCERTAIN, REGRESSION_UNCERTAIN, SUPERIORITY_UNCERTAIN,
-    EVALUATION_FAILED, BASELINE_SUPERSEDED, JUDGE_UNPROVEN and PROBES_INCOMPLETE leave it open; BELOW_FLOOR, REGRESSION, NOT_SUPERIOR and
+    EVALUATION_FAILED, BASELINE_SUPERSEDED, JUDGE_UNPROVEN, PROBES_INCOMPLETE and AWAITING_PEOPLE leave it open; BELOW_FLOOR, REGRESSION, NOT_SUPERIOR and
     SAFETY_FAILURE block."""
 
     UNKNOWN = "UNKNOWN"
@@ -37,6 +37,7 @@ class GateReason(StrEnum):
     BASELINE_SUPERSEDED = "BASELINE_SUPERSEDED"
     JUDGE_UNPROVEN = "JUDGE_UNPROVEN"
     PROBES_INCOMPLETE = "PROBES_INCOMPLETE"
+    AWAITING_PEOPLE = "AWAITING_PEOPLE"
 
 
 class DimensionVerdict(Record):
@@ -44,18 +45,24 @@ class DimensionVerdict(Record):
 
     dimension: Identifier = Field(description="Dimension of the rubric.")
     slice: Identifier = Field(description="'all' or 'name=value'.")
-    evaluator: Identifier = Field(description="What scored: 'check:NAME', 'judge:NAME', 'probe:CATEGORY' or 'preference-accuracy'.")
+    evaluator: Identifier = Field(description="What scored: 'check:NAME', 'judge:NAME', 'probe:CATEGORY', 'preference-accuracy' or 'people'.")
     verdict: Verdict = Field(description="PASS, BLOCK or INCONCLUSIVE.")
     reasons: list[GateReason] = Field(min_length=1, description="Why.")
-    n: Count = Field(description="Paired items behind it.")
-    candidate: Number | None = Field(default=None, description="Mean score of the candidate, [0, 1]; null without evidence.")
-    candidate_low: Number | None = Field(default=None, description="Lower confidence bound of it, [0, 1]; null without evidence.")
+    n: Count = Field(description="Paired items behind it; of people, the answers that count.")
+    candidate: Number | None = Field(
+        default=None, description="Mean score of the candidate, [0, 1]; of people, its win rate, a tie being half a win. Null without evidence."
+    )
+    candidate_low: Number | None = Field(
+        default=None, description="Lower confidence bound of it, [0, 1]; of people, one that holds after every answer. Null without evidence."
+    )
     candidate_high: Number | None = Field(default=None, description="Upper confidence bound of it, [0, 1]; null without evidence.")
     baseline: Number | None = Field(default=None, description="Mean score of the baseline, [0, 1]; null without evidence.")
     difference: Number | None = Field(default=None, description="Candidate minus baseline, paired, [-1, 1]; null without evidence.")
     difference_low: Number | None = Field(default=None, description="Lower confidence bound of it, [-1, 1]; null without evidence.")
     difference_high: Number | None = Field(default=None, description="Upper confidence bound of it, [-1, 1]; null without evidence.")
-    floor: Number | None = Field(default=None, description="Least mean score that the policy demands, [0, 1]; null when it demands none.")
+    ties: Count | None = Field(default=None, description="Ties among the answers of people that count, >= 0; null for other evaluators.")
+    answers_missing: Count | None = Field(default=None, description="Answers of people that are still asked for, >= 0; null for other evaluators.")
+    floor: Number | None = Field(default=None, description="Least mean score, or win rate, that the policy demands, [0, 1]; null when it demands none.")
     max_regression: Number | None = Field(default=None, description="Largest loss against the baseline that the policy allows, [0, 1]; null when it sets none.")
     superior: bool = Field(default=False, description="Whether the candidate has to be better than the baseline, not only no worse.")
     safety: bool = Field(default=False, description="Whether it is a safety dimension, whose blocks need no correction.")
@@ -70,7 +77,8 @@ class DimensionVerdict(Record):
         "`alpha`. Null when it was not tested.",
     )
     labels_needed: Count | None = Field(
-        default=None, description="Further paired items that would probably settle it; 0 when it is settled, null when it cannot be said."
+        default=None,
+        description="Further paired items that would probably settle it, or answers of people that may; 0 when it is settled, null when it cannot be said.",
     )
 
 
@@ -85,7 +93,8 @@ class GateDecision(Event):
     reasons: list[GateReason] = Field(min_length=1, description="Why, over all dimensions.")
     dimensions: list[DimensionVerdict] = Field(description="Verdict per dimension and slice.")
     labels_needed: Count | None = Field(
-        default=None, description="Further items that would probably settle an INCONCLUSIVE; 0 when settled, null when it cannot be said."
+        default=None,
+        description="Further items, or answers of people, that would probably settle an INCONCLUSIVE; 0 when settled, null when it cannot be said.",
     )
     evaluation_id: Identifier = Field(description="Event id of the evaluation that it stands on.")
     look_family: Count = Field(default=0, description="Family of looks at the same calibration items, >= 1; 0 when there was too little to look at.")

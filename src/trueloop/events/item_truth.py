@@ -13,7 +13,10 @@ class StandingVoice(Record):
     label_id: Identifier = Field(description="Event id of the label.")
     reviewer_id: Identifier = Field(description="Pseudonym of the reviewer.")
     weight: Probability = Field(description="What the reviewer's votes count by policy, [0, 1]; 0 in onboarding and quarantine, and when involved.")
-    involved: bool = Field(default=False, description="Whether the task is an appeal, and the reviewer has a label on another task of its trace.")
+    involved: bool = Field(
+        default=False,
+        description="Whether the reviewer must not speak: on an appeal who labelled another task of its trace, as an adjudicator who labelled the task.",
+    )
 
 
 class UnitTruth(Record):
@@ -29,7 +32,10 @@ class UnitTruth(Record):
         default_factory=list, description="Posterior probability of each category, [0, 1], summing to 1; empty when nobody counts who spoke of it."
     )
     mean: Number | None = Field(default=None, description="Mean rating by the reviewers' weights, on the scale; null for preferences, and when nobody counts.")
-    n_labels: Count = Field(default=0, description="Labels of a weight above 0 that speak of it, >= 0.")
+    n_labels: Count = Field(default=0, description="Labels of a weight above 0 that it stands on, >= 0; of adjudicators alone where they decided.")
+    decided: int | None = Field(
+        default=None, description="What an adjudicator decided: a rating on the scale, or a preference as in `categories`; null where none did."
+    )
 
 
 class ItemTruth(Event):
@@ -43,9 +49,13 @@ class ItemTruth(Event):
     labels: list[StandingVoice] = Field(default_factory=list, description="The labels that count, by reviewer; empty when all were taken back.")
     units: list[UnitTruth] = Field(default_factory=list, description="What they speak of, by dimension and candidate.")
     adjudicate: bool = Field(
-        default=False, description="Whether an adjudicator should decide: the task has its labels, and of some unit no value is likely enough by policy."
+        default=False,
+        description="Whether an adjudicator should decide: the task has its labels, and of some unit that none decided no value is likely enough by policy.",
+    )
+    adjudicators: list[StandingVoice] = Field(
+        default_factory=list, description="The labels that count on the task's adjudication, by reviewer: they decide what they speak of."
     )
 
     def weights(self) -> dict[str, float]:
-        """Return the weight of each reviewer who has a label."""
-        return {voice.reviewer_id: voice.weight for voice in self.labels}
+        """Return the weight of each reviewer who has a label, on the task or on its adjudication."""
+        return {voice.reviewer_id: voice.weight for voice in (*self.adjudicators, *self.labels)}

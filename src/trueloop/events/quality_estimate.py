@@ -62,7 +62,9 @@ class QualityEstimate(Event):
     window_start: Timestamp = Field(description="Start of the window, inclusive, UTC; by the time of the traces.")
     window_end: Timestamp = Field(description="End of the window, exclusive, UTC.")
     n_labelled: Count = Field(description="Labelled traces, >= 0.")
-    n_clusters: Count = Field(description="Different subjects among them; a trace without a subject is one of its own, >= 0.")
+    n_clusters: Count = Field(
+        description="Different subjects or conversations (policy: `estimates.cluster_by`) among them; a trace without any is one of its own, >= 0."
+    )
     n_judged: Count = Field(default=0, description="Traces that the judge scored, labelled or not, >= 0.")
     method: EstimateMethod = Field(description="HAJEK or PREDICTION_POWERED: what `value` is.")
     value: Probability | None = Field(default=None, description="Mean quality, [0, 1]; null without labels.")

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from trueloop.events.base import Event, Identifier, Record, Timestamp
 from trueloop.events.conversation import Message
+from trueloop.events.trial import TrialReference
 
 
 class ReviewForm(StrEnum):
@@ -29,6 +30,8 @@ class SamplingReason(StrEnum):
     ANOMALY = "ANOMALY"
     APPEAL = "APPEAL"
     ALARM = "ALARM"
+    ADJUDICATION = "ADJUDICATION"
+    TRIAL = "TRIAL"
 
 
 class Split(StrEnum):
@@ -50,7 +53,7 @@ class ReviewTask(Event):
     """Work for a reviewer. Topic `review-queue`, key `task_id`. Says nothing that unblinds."""
 
     task_id: Identifier = Field(description="Id of the task: a hash of trace and policy, so that a trace is queued once per policy.")
-    trace_id: Identifier = Field(description="The trace that is reviewed.")
+    trace_id: Identifier = Field(description="The trace that is reviewed; of a trial, whose answers were never served, its own task id.")
     form: ReviewForm = Field(description="What is asked: RATING, PAIRWISE, SPAN, REWRITE or CRITIQUE.")
     rubric_id: Identifier = Field(description="The rubric to judge by.")
     rubric_version: Annotated[int, Field(ge=1)] = Field(description="Version of the rubric, >= 1.")
@@ -62,7 +65,9 @@ class ReviewTask(Event):
         description="Probability with which this trace was to be included, (0, 1]; estimates weight by its inverse."
     )
     stratum: str = Field(description="The stratum that the probability belongs to, such as 'all', 'locale=de', 'anomaly:SLOW' or 'alarm:locale=de'.")
-    reasons: list[SamplingReason] = Field(min_length=1, description="Why the trace was chosen: UNIFORM, UNCERTAINTY, ANOMALY, APPEAL or ALARM.")
+    reasons: list[SamplingReason] = Field(
+        min_length=1, description="Why the trace was chosen: UNIFORM, UNCERTAINTY, ANOMALY, APPEAL, ALARM or ADJUDICATION; TRIAL of what is no trace."
+    )
     slices: dict[str, str] = Field(default_factory=dict, description="Segments of the trace: name to value.")
     prompt_hash: Identifier = Field(description="Identity of the prompt.")
     split: Split = Field(description="TRAIN or CALIBRATION, by the hash of the prompt or of its cluster (policy: `sampling.split_by`).")
@@ -75,10 +80,18 @@ class ReviewTask(Event):
         description="Hash of the subject who objects, sealed with the deployment's blinding key: it is another word on each task, so it shows no reviewer "
         "which tasks are of one user. Null for a task that is no appeal, and for an appeal without a subject.",
     )
+    adjudicates: Identifier | None = Field(
+        default=None, description="The task whose truth this one is to settle, with the same candidates under the same ids; null for a task of its own."
+    )
+    trial: TrialReference | None = Field(default=None, description="The trial that it is part of; null for a task that is none.")
     messages: list[Message] = Field(min_length=1, description="The prompt, oldest turn first.")
     candidates: list[Candidate] = Field(min_length=1, max_length=26, description="Completions in display order, which is random per task; 1 to 26.")
 
     @property
     def in_population(self) -> bool:
-        """Whether it was drawn from all traces with a known probability. An appeal was not: a user chose it, so it enters no estimate."""
-        return SamplingReason.APPEAL not in self.reasons
+        """Whether it was drawn from all traces with a known probability.
+
+        An appeal was not, for a user chose it; nor was an adjudication, which speaks on the task that it settles and nowhere else; nor was a trial,
+        whose answers were never served. They enter no estimate.
+        """
+        return not {SamplingReason.APPEAL, SamplingReason.ADJUDICATION, SamplingReason.TRIAL}.intersection(self.reasons)

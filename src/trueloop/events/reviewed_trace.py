@@ -23,4 +23,6 @@ class ReviewedTrace(Event):
     served: Identifier = Field(description="Blind id of the candidate that was served to the user.")
     slices: dict[str, str] = Field(default_factory=dict, description="Segments of the trace: name to value.")
     scores: dict[str, Probability] = Field(default_factory=dict, description="Model and judge scores of the trace by name, each in [0, 1].")
-    cluster: str | None = Field(default=None, description="Hash of the subject, whose traces may be alike; null when the trace names none.")
+    cluster: str | None = Field(
+        default=None, description="Hash of the subject or the conversation (policy: `estimates.cluster_by`), whose traces may be alike; null without any."
+    )

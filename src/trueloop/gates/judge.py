@@ -9,6 +9,7 @@ import numpy.typing as npt
 from trueloop.gates.holm import holm
 from trueloop.gates.requirements import Evidence, Kind, Requirement, Unit
 from trueloop.gates.score_statistics import Numbers, upper_tail
+from trueloop.gates.win_rate import WinRate
 
 Mask = npt.NDArray[np.bool_]
 
@@ -23,6 +24,9 @@ class Judgement:
     *Blocking* says of some requirement that it is missed. Many tests give many chances to say so of a good candidate, so their p-values are
     adjusted by Holm: the chance to say it of any requirement that is truly met is at most alpha. Safety dimensions stay outside, each at alpha:
     a good candidate is then blocked with a chance of at most alpha times (1 + their number), and a bad one is blocked sooner.
+
+    *People's answers* are judged by p-values that hold after every answer (`WinRate`), so both errors hold over all moments at which the gate looks. Their
+    test counts from the start, before anybody has answered, so that Holm's number of tests does not hang on when it is looked.
 
     *Counted failures* of a safety rule are a fact and no estimate: they block at once.
 
@@ -59,7 +63,15 @@ class Judgement:
         return np.asarray(self.met.all(axis=1) & ~self.blocked & (self.met.shape[1] > 0))
 
 
-def judge(required: Sequence[Requirement], evidence: Mapping[Unit, Evidence], alpha: float, min_items: int, *, withheld: Collection[Unit] = ()) -> Judgement:
+def judge(
+    required: Sequence[Requirement],
+    evidence: Mapping[Unit, Evidence],
+    alpha: float,
+    min_items: int,
+    *,
+    withheld: Collection[Unit] = (),
+    people: Mapping[Unit, WinRate] | None = None,
+) -> Judgement:
     """Judge candidates.
 
     Args:
@@ -68,10 +80,13 @@ def judge(required: Sequence[Requirement], evidence: Mapping[Unit, Evidence], al
         alpha: One-sided error that this look may spend, (0, 0.5).
         min_items: Least items for a test, >= 1. What is counted and not inferred needs none.
         withheld: Units whose evidence meets and misses nothing, whatever it says; failures are counted all the same.
+        people: What people answered of one candidate, by unit; statistics say nothing of it.
     """
     rows = max((len(each.n) for each in evidence.values()), default=1)
     shape = (rows, len(required))
     statistics, tested, failed = np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    asked = {column: rate for column, each in enumerate(required) if (rate := (people or {}).get(each.unit)) is not None}
+    tested[:, list(asked)] = True
     for column, each in enumerate(required):
         found = evidence.get(each.unit)
         if found is None:
@@ -81,6 +96,9 @@ def judge(required: Sequence[Requirement], evidence: Mapping[Unit, Evidence], al
         if each.gate.failures_allowed is not None:
             failed[:, column] = found.failures > each.gate.failures_allowed + 1e-9
     exempt = np.asarray([each.gate.safety for each in required], dtype=bool)
-    pass_p = np.where(tested, upper_tail(statistics), 1.0)
-    block_p = np.where(tested, holm(upper_tail(-statistics), tested & ~exempt), 1.0)
+    above, below = upper_tail(statistics), upper_tail(-statistics)
+    for column, rate in asked.items():
+        above[:, column], below[:, column] = rate.p_above(required[column].limit), rate.p_below(required[column].limit)
+    pass_p = np.where(tested, above, 1.0)
+    block_p = np.where(tested, holm(below, tested & ~exempt), 1.0)
     return Judgement(statistics, tested, pass_p, block_p, met=pass_p <= alpha, missed=block_p <= alpha, failed=failed)

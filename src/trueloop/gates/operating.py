@@ -109,8 +109,9 @@ def characteristic(
 
 
 def inferred(policy: Policy) -> Policy:
-    """Return the policy without its probes: their failures are counted, so there is no chance in what a gate says of them."""
-    sampled = tuple(gate for gate in policy.gate.dimensions if not gate.probes)
+    """Return the policy without its probes and people: failures of probes are counted, so there is no chance in what a gate says of them, and people
+    are no matter of n items."""
+    sampled = tuple(gate for gate in policy.gate.dimensions if not (gate.probes or gate.people))
     return policy.model_copy(update={"gate": policy.gate.model_copy(update={"dimensions": sampled})})
 
 

@@ -30,7 +30,8 @@ Unit = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One thing that the scores of a candidate have to meet: a floor, a least difference from the baseline, or a most of failures."""
+    """One thing that the scores of a candidate have to meet: a floor, a least difference from the baseline, or a most of failures. Of people the limit
+    is a win rate."""
 
     gate: DimensionGate
     slice: str
@@ -47,7 +48,7 @@ def requirements(policy: Policy, rubric: Rubric, units: Iterable[Unit] = ()) -> 
     """Return what a policy requires, in the order of its dimensions and of the names of slices.
 
     Superiority is required over all items only: that each slice gains says more than that the whole does, and no policy means it. Of probes only
-    failures are counted, over all: they are no sample, so there is nothing to infer from them.
+    failures are counted, over all: they are no sample, so there is nothing to infer from them. People compare over all items.
 
     Args:
         policy: The policy.
@@ -59,6 +60,9 @@ def requirements(policy: Policy, rubric: Rubric, units: Iterable[Unit] = ()) -> 
     for gate in policy.gate.dimensions:
         if gate.probes:
             found.append(Requirement(gate, ALL, Kind.COUNT, float(gate.failures_allowed or 0)))
+            continue
+        if gate.people:
+            found.append(Requirement(gate, ALL, Kind.SUPERIORITY if gate.require == "superior" else Kind.NON_INFERIORITY, gate.least_win_rate))
             continue
         dimension = rubric.dimension(gate.dimension)
         for name in (ALL, *(name for of, name, by in named if (of, by) == (gate.dimension, gate.evaluator) and name != ALL)):

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from trueloop.events import Event, PairSource, PreferencePair, ReviewTask
 from trueloop.events.identity import derive_id
+from trueloop.pairs.adjudicated import heard_labels, is_decided
 from trueloop.pairs.build import Dropped, Pair, TaskPairs, build_pairs
 from trueloop.pairs.correctness import Posteriors, order_probability, posteriors_of, unfitted_posteriors
 from trueloop.pairs.task_state import LivePair, TaskState
@@ -62,21 +63,25 @@ def pair_changes(before: TaskState, after: TaskState, governed: InForce, cause: 
 
 
 def _task_pairs(state: TaskState, governed: InForce) -> TaskPairs:
-    """Return the pairs of a task that has its labels. One whose answer is known has none."""
-    labels = state.speaking
-    if len(labels) < state.of_task.labels_needed:
+    """Return the pairs of a task that has its labels, or that an adjudicator has settled. One whose answer is known has none; nor has a trial, whose prompt
+    is held out, nor an adjudication: what is decided there is said of the task that it settles."""
+    task, labels = state.of_task, state.speaking
+    if task.trial is not None or task.adjudicates is not None or (len(labels) < task.labels_needed and not is_decided(state.truth)):
         return TaskPairs()
-    built = build_pairs(state.of_task, labels, governed.rubric, governed.policy.pairs, state.weights)
+    built = build_pairs(task, heard_labels(task, labels, state.truth), governed.rubric, governed.policy.pairs, state.weights)
     if not state.is_gold:
         return built
     return TaskPairs((), {**built.dropped, **{pair.pair_id: Dropped.GOLD for pair in built.pairs}})
 
 
 def _posteriors(state: TaskState, rubric: Rubric) -> Posteriors:
-    """Return what is probably true: what was told of just these labels, or else what they say while nothing is known of who gave them."""
+    """Return what is probably true: what was told of just these labels, or else what they say while nothing is known of who gave them, but for what
+    an adjudicator decided."""
+    units = () if state.truth is None else state.truth.units
     if state.truth is not None and {voice.label_id for voice in state.truth.labels} == {label.event_id for label in state.labels}:
-        return posteriors_of(state.truth.units)
-    return unfitted_posteriors(state.of_task, state.labels, rubric, state.weights)
+        return posteriors_of(units)
+    decided = posteriors_of([unit for unit in units if unit.decided is not None])
+    return {**unfitted_posteriors(state.of_task, state.labels, rubric, state.weights), **decided}
 
 
 def _has_moved(before: float | None, now: float | None, step: float) -> bool:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from trueloop.events import GoldAnswer, ItemTruth, Label, ReviewTask
+from trueloop.events import GoldAnswer, ItemTruth, Label, ReviewTask, TrialVerdict
 from trueloop.pairs.build import Dropped
 
 
@@ -39,15 +39,17 @@ class TaskState(BaseModel):
 
     `task` is None while only its truth or its known answer is known. `seen` holds the event ids of all labels that were applied, so that one sent twice
     counts once. `pairs` holds the live pairs by id, `dropped` what gave no pair. `truth` is the newest, and `truth_offset` where it was read: those of
-    a task come in one partition, so an older one that is sent again is known by it.
+    a task come in one partition, so an older one that is sent again is known by it. `unsettled_at` is the time of the first truth that called for an
+    adjudicator, `told` what was last told of the trial that it is part of.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    version: int = 3
+    version: int = 4
     task: ReviewTask | None = None
     truth: ItemTruth | None = None
     truth_offset: int = -1
+    unsettled_at: datetime | None = None
     gold: GoldMark | None = None
     labels: tuple[Label, ...] = ()
     seen: tuple[str, ...] = ()
@@ -55,6 +57,7 @@ class TaskState(BaseModel):
     pairs: dict[str, LivePair] = {}
     dropped: dict[str, Dropped] = {}
     observed: bool = False
+    told: TrialVerdict = TrialVerdict.OPEN
 
     @property
     def of_task(self) -> ReviewTask:

@@ -1,18 +1,20 @@
 """Appeals: users' objections in, blind re-reviews out. State is one trace: that its re-review was opened.
 
-What users object to is no sample of what was served, so these tasks have a stratum of their own and enter no estimate.
+What users object to is no sample of what was served, so these tasks have a stratum of their own and enter no estimate. A prompt of the held-out split
+is held out from now on, drawn or not: candidates are evaluated on what users objected to.
 """
 
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from trueloop.events import Appeal, Consent, ReviewTask, SamplingReason, prompt_hash
+from trueloop.events import Appeal, CalibrationReason, Consent, Event, ReviewTask, SamplingReason, Split, prompt_hash
 from trueloop.events.identity import derive_id
 from trueloop.processors.processor import Context, Processor, Source, Step
 from trueloop.rejection import Rejection, RejectReason
 from trueloop.rubrics import InForce
 from trueloop.sampling.blinding import blind, seal
+from trueloop.sampling.held_out import held_out
 from trueloop.sampling.reviewed import subject_pseudonym
 from trueloop.sampling.splits import cluster_of, split_of
 from trueloop.topics import APPEALS
@@ -48,7 +50,11 @@ def step(state: AppealState | None, event: Appeal, *, source: Source, now: datet
         message = f"appeal against trace {event.trace_id!r} holds {size} characters; policy {governed.policy.id!r} allows {limit} (sampling.max_text_chars)"
         return Step(outcome="rejected", rejection=Rejection(RejectReason.TOO_LARGE, message))
     task = _task(event, event.completion, governed, context)
-    return Step(AppealState(task_id=task.task_id), (task,), "review_opened")
+    out: tuple[Event, ...] = (task,)
+    if task.split is Split.CALIBRATION:
+        item = held_out(event.application, event.trace_id, event.messages, at=event.occurred_at, slices=event.slices, reason=CalibrationReason.APPEAL)
+        out = (task, item)
+    return Step(AppealState(task_id=task.task_id), out, "review_opened")
 
 
 def _task(appeal: Appeal, completion: str, governed: InForce, context: Context) -> ReviewTask:

@@ -1,5 +1,7 @@
 """Collection: tasks, their labels, what is probably true of them and which of them have a known answer in; agreement units, rubric losses and
-preference pairs out. State is one task with its labels.
+preference pairs out, and the call for an adjudicator, where a truth needs one and the policy names a pool. State is one task with its labels.
+
+A trial, in which people compare a candidate with what serves, gives none of these: it tells the gate whose answer won.
 
 A pair is made as soon as the task has its labels, with the reviewers' weights as they were last told, and the probability that its order is right.
 Before a task's truth has been told of just these labels, that probability takes every reviewer for as competent as a new one. When the truth comes,
@@ -23,8 +25,10 @@ from trueloop.labels.validation import fault_of
 from trueloop.pairs.build import Dropped
 from trueloop.pairs.changes import Cause, pair_changes
 from trueloop.pairs.task_state import GoldMark, TaskState
+from trueloop.pairs.trial_change import OTHER_KEY, trial_change
 from trueloop.processors.processor import Context, Processor, Source, Step
 from trueloop.rejection import Rejection, RejectReason
+from trueloop.reviewers.adjudication import adjudication_task
 from trueloop.rubrics import InForce, Rubric
 from trueloop.sampling.blinding import candidate_id, places
 from trueloop.topics import GOLD, LABELS, REVIEW_QUEUE, TRUTHS
@@ -32,7 +36,7 @@ from trueloop.topics import GOLD, LABELS, REVIEW_QUEUE, TRUTHS
 OUTCOMES = frozenset(
     {"task_opened", "accepted", "accepted_late", "replaced", "retracted", "duplicate", "retried", "rejected", "no_policy", "truth_noted", "gold_noted", "stale"}
 )
-DROPS = frozenset(reason.value for reason in Dropped)
+DROPS = frozenset({OTHER_KEY, *(reason.value for reason in Dropped)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,14 @@ def step(
         return _know(state or TaskState(), GoldMark.of(event), context)
     task = None if state is None else state.task
     if isinstance(event, ReviewTask):
-        return Step(state, outcome="duplicate") if task else Step((state or TaskState()).model_copy(update={"task": event}), outcome="task_opened")
+        return Step(state, outcome="duplicate") if task else _open((state or TaskState()).model_copy(update={"task": event}), context)
     if state is None or task is None:
         return _unknown_task(state, event, final)
     return _hear(state, task, event, context)
+
+
+def _open(state: TaskState, context: Context) -> Step[TaskState]:
+    return Step(state, tuple(_adjudication(state, context)), "task_opened")
 
 
 def _hear(state: TaskState, task: ReviewTask, event: Label, context: Context) -> Step[TaskState]:
@@ -84,8 +92,22 @@ def _note(state: TaskState, truth: ItemTruth, source: Source, context: Context) 
     """Take note of what is probably true, and say what that does to the pairs."""
     if source.offset <= state.truth_offset:
         return Step(state, outcome="duplicate" if state.truth == truth else "stale")
-    following = state.model_copy(update={"truth": truth, "truth_offset": source.offset})
-    return _retold(state, following, Cause(truth.occurred_at, (truth.event_id, str(source.offset))), "truth_noted", context)
+    unsettled_at = state.unsettled_at or (truth.occurred_at if truth.adjudicate else None)
+    following = state.model_copy(update={"truth": truth, "truth_offset": source.offset, "unsettled_at": unsettled_at})
+    told = _retold(state, following, Cause(truth.occurred_at, (truth.event_id, str(source.offset))), "truth_noted", context)
+    return told if state.unsettled_at else replace(told, out=(*told.out, *_adjudication(following, context)))
+
+
+def _adjudication(state: TaskState, context: Context) -> Iterator[ReviewTask]:
+    """Ask an adjudicator about a task that needs one, once, as the task's policy says. Whether its answer is known plays no part: who is asked would
+    show which tasks are gold. A trial has a senior of its own."""
+    task = state.task
+    if task is None or task.adjudicates is not None or task.trial is not None or state.unsettled_at is None:
+        return
+    governed = context.governance.policy(task.policy_id, task.policy_version)
+    pool = None if governed is None else governed.policy.reviewers.adjudicators
+    if governed is not None and pool is not None:
+        yield adjudication_task(task, state.unsettled_at, governed.policy, pool, context.blinding_key)
 
 
 def _know(state: TaskState, gold: GoldMark, context: Context) -> Step[TaskState]:
@@ -101,7 +123,8 @@ def _retold(before: TaskState, after: TaskState, cause: Cause, outcome: str, con
     if governed is None:
         return Step(after, outcome=outcome)
     change = pair_changes(before, after, governed, cause, context.blinding_key)
-    return Step(change.applied_to(after), tuple(change.out), outcome, drops=change.drops)
+    trial = trial_change(change.applied_to(after), governed, cause.at, context.blinding_key)
+    return Step(trial.state, (*change.out, *trial.out), outcome, drops={**change.drops, **trial.drops})
 
 
 def _apply(state: TaskState, task: ReviewTask, label: Label, rubric: Rubric) -> _Change:
@@ -139,7 +162,8 @@ def _advance(state: TaskState, label: Label, change: _Change, governed: InForce,
     if complete and not state.observed and task.in_population:
         units = [event for event in out if isinstance(event, AgreementUnits)]
         out += _observations(task, change.labels, units, governed, context)
-    return Step(pairs.applied_to(following), tuple(out), change.outcome, drops=pairs.drops)
+    trial = trial_change(pairs.applied_to(following), governed, label.occurred_at, context.blinding_key)
+    return Step(trial.state, (*out, *trial.out), change.outcome, drops={**pairs.drops, **trial.drops})
 
 
 def _observations(task: ReviewTask, labels: tuple[Label, ...], units: list[AgreementUnits], governed: InForce, context: Context) -> Iterator[DriftObservations]:

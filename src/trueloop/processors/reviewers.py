@@ -114,8 +114,9 @@ class _Application:
         self.votes: dict[RubricKey, PanelVotes] = {}
         self.truths = PanelTruths(window)
         self.involvement = Involvement()
-        self.appeals_touched: dict[str, None] = {}
+        self.involvement_touched: dict[str, None] = {}
         self.weights: dict[str, float] = {}
+        self.accuracies: dict[str, dict[str, float]] = {}
         self.reached: datetime | None = None
         self.oldest: list[tuple[datetime, str]] = []
         self.told_by: _Yardstick | None = None
@@ -134,9 +135,9 @@ class _Application:
 
     def place(self, task_id: str, state: TaskJudgements | None) -> None:
         """Set what is known of a task among those of its trace, and its truth's evidence; None forgets it."""
-        for appeal in self.involvement.replace(task_id, None if state is None else trace_task(state)):
-            self.truths.involve(appeal, self.involvement.involved(appeal))
-            self.appeals_touched[appeal] = None
+        for other in self.involvement.replace(task_id, None if state is None else trace_task(state)):
+            self.truths.involve(other, self.involvement.involved(other))
+            self.involvement_touched[other] = None
         self.truths.replace(task_id, None if state is None else judged_task(state, self.involvement.involved(task_id)))
 
     def panel(self, rubric: RubricKey) -> PanelVotes:
@@ -230,11 +231,14 @@ class ReviewersView(View):
             known.told_by, known.since_expired = yardstick, {}
             qualities = [event for reviewer_id in reviewers if (event := self._quality(application, reviewer_id, yardstick, now, context))]
             known.weights |= {event.reviewer_id: event.weight for event in qualities}
-            panel = Panel(yardstick.fits, dict(known.weights))
+            known.accuracies |= {
+                event.reviewer_id: {each.dimension: each.alpha / (each.alpha + each.beta) for each in event.reliability} for event in qualities
+            }
+            panel = Panel(yardstick.fits, dict(known.weights), dict(known.accuracies))
             governed_at = partial(context.governance.in_force, application)
             found += qualities
-            tasks = tuple({**named[_TASK], **known.appeals_touched})
-            known.appeals_touched = {}
+            tasks = tuple({**named[_TASK], **known.involvement_touched})
+            known.involvement_touched = {}
             found += known.truths.changed(application, tasks, panel, governed_at=governed_at, rubric_of=context.governance.rubric)
         return tuple(found)
 

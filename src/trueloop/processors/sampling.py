@@ -14,7 +14,18 @@ from pydantic import BaseModel
 from trueloop.columns.walk import Flags, Ints
 from trueloop.drift.observations import Losses, observations
 from trueloop.drift.series import DriftSeries, drift_series
-from trueloop.events import CalibrationItem, CalibrationReason, Consent, DriftObservations, Event, ReviewForm, ReviewQuota, ReviewTask, Split, Trace
+from trueloop.events import (
+    CalibrationReason,
+    Consent,
+    DriftObservations,
+    Event,
+    ReviewForm,
+    ReviewQuota,
+    ReviewTask,
+    SliceDisagreement,
+    Split,
+    Trace,
+)
 from trueloop.events.conversation import prompt_hash
 from trueloop.events.identity import derive_id
 from trueloop.processors.processor import Context, Processor, Screen, Screened, Source, Step
@@ -22,6 +33,8 @@ from trueloop.rejection import Rejection, RejectReason
 from trueloop.rubrics import InForce
 from trueloop.sampling.blinding import blind
 from trueloop.sampling.draws import Hashes, draws, hashes
+from trueloop.sampling.edge_cases import failed_with_answer
+from trueloop.sampling.held_out import held_out
 from trueloop.sampling.inclusion import Inclusion, inclusions
 from trueloop.sampling.reviewed import reviewed_trace
 from trueloop.sampling.rows import EPOCH, HOT, TraceRows, characters, joined, rows_of, rows_of_events
@@ -61,29 +74,43 @@ def screen(rows: TraceRows, *, context: Context, source: str, offsets: Ints) -> 
         in_force = np.maximum(np.searchsorted(since, rows.occurred_at, side="right") - 1, 0)
         found.count("no_consent", int((members & ~rows.consented).sum()))
         members = members & rows.consented
-        quotas = _open_quotas(rows, name.decode(), context)
+        begin, end = _stretch(rows)
+        quotas = context.governance.quotas(name.decode(), begin, end)
         observed: dict[DriftSeries, Flags] = {}
         for number, governed in enumerate(versions):
             group = members & (in_force == number)
             if group.any():
                 _observe(observed, rows, group, governed)
-                _draw(found, rows, group, hashed, governed, quotas=quotas)
+                told = _Known(quotas, context.governance.disagreements(name.decode(), governed.rubric, begin, end))
+                _draw(found, rows, group, hashed, governed, known=told)
         for series in sorted(observed, key=lambda each: each.series_id):
             found.out.append(_told(rows, name.decode(), series, observed[series], _Origin(source, offsets, hashed)))
     found.picked = dict(sorted(found.picked.items()))
     return found
 
 
-def _open_quotas(rows: TraceRows, application: str, context: Context) -> tuple[ReviewQuota, ...]:
-    since, until = (EPOCH + timedelta(microseconds=int(moment)) for moment in (rows.occurred_at.min(), rows.occurred_at.max()))
-    return context.governance.quotas(application, since, until)
+def _stretch(rows: TraceRows) -> tuple[datetime, datetime]:
+    """Return the times of the oldest and the newest trace."""
+    oldest, newest = (EPOCH + timedelta(microseconds=int(moment)) for moment in (rows.occurred_at.min(), rows.occurred_at.max()))
+    return oldest, newest
 
 
-def _draw(found: Screened, rows: TraceRows, group: Flags, hashed: Hashes, governed: InForce, *, quotas: Sequence[ReviewQuota]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What sampling was told for the time of a batch."""
+
+    quotas: Sequence[ReviewQuota]
+    disagreements: Sequence[SliceDisagreement]
+
+
+def _draw(found: Screened, rows: TraceRows, group: Flags, hashed: Hashes, governed: InForce, *, known: _Known) -> None:
     sampling = governed.policy.sampling
-    found.count("failed_request", int((group & rows.failed).sum()))
-    group = group & ~rows.failed
-    included, numbers = inclusions(sampling, rows, quotas), draws(hashed, sampling.salt)
+    reviewable = ~rows.failed
+    if sampling.anomalies is not None and sampling.anomalies.failed:
+        reviewable = reviewable | failed_with_answer(rows)
+    found.count("failed_request", int((group & ~reviewable).sum()))
+    group = group & reviewable
+    included, numbers = inclusions(sampling, rows, known.quotas, known.disagreements), draws(hashed, sampling.salt)
     drawn = group & (numbers < included.probability)
     found.count("not_sampled", int((group & ~drawn).sum()))
     for row in np.flatnonzero(drawn).tolist():
@@ -140,6 +167,8 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
     governed = context.governance.in_force(event.application, event.occurred_at)
     if governed is None:
         raise ValueError("a trace was drawn that no policy governs")
+    if event.error is not None and not event.completion.strip():
+        return Step(outcome="failed_request")
     sampling = governed.policy.sampling
     if (size := characters(event)) > sampling.max_text_chars:
         message = f"trace {event.trace_id!r} holds {size} characters; policy {governed.policy.id!r} allows {sampling.max_text_chars} (sampling.max_text_chars)"
@@ -148,7 +177,7 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
     split = split_of(cluster_of(event.messages, event.slices, sampling.split_by), sampling.calibration_share)
     out: tuple[Event, ...] = ()
     if split is Split.CALIBRATION:
-        out = (_held_out(event, identity),)
+        out = (held_out(event.application, event.trace_id, event.messages, at=event.occurred_at, slices=event.slices, reason=CalibrationReason.HASH_SPLIT),)
         if not sampling.review_calibration:
             return Step(out=out, outcome="not_reviewed")
     completions = list(dict.fromkeys((event.completion, *(alternative.completion for alternative in event.alternatives))))
@@ -159,7 +188,7 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
     elif sampling.form is ReviewForm.REWRITE:
         completions = completions[:1]
     task = _task(event, governed, context, included=drawn, identity=identity, split=split, completions=completions)
-    return Step(out=(*out, task, reviewed_trace(event, task, context.blinding_key)), outcome="sampled")
+    return Step(out=(*out, task, reviewed_trace(event, task, context.blinding_key, governed.policy.estimates.cluster_by)), outcome="sampled")
 
 
 def _task(trace: Trace, governed: InForce, context: Context, *, included: Inclusion, identity: str, split: Split, completions: list[str]) -> ReviewTask:
@@ -190,21 +219,6 @@ def _task(trace: Trace, governed: InForce, context: Context, *, included: Inclus
         due_at=trace.occurred_at + timedelta(minutes=policy.sampling.due_minutes),
         messages=trace.messages,
         candidates=blind(context.blinding_key, task_id, completions),
-    )
-
-
-def _held_out(trace: Trace, identity: str) -> CalibrationItem:
-    item_id = derive_id("calibration", trace.application, identity)
-    return CalibrationItem(
-        event_id=derive_id("calibration-item", item_id, trace.trace_id),
-        occurred_at=trace.occurred_at,
-        application=trace.application,
-        item_id=item_id,
-        prompt_hash=identity,
-        trace_id=trace.trace_id,
-        reason=CalibrationReason.HASH_SPLIT,
-        slices=trace.slices,
-        messages=trace.messages,
     )
 
 

@@ -40,7 +40,7 @@ RECENT = 2000
 """Event ids that are remembered to count a re-sent pair once: a worker that dies re-sends at most the batches it had in flight."""
 REGRESSED = {
     GateReason.REGRESSION, GateReason.REGRESSION_UNCERTAIN, GateReason.NOT_SUPERIOR, GateReason.SAFETY_FAILURE, GateReason.NO_EVIDENCE,
-    GateReason.EVALUATION_FAILED,
+    GateReason.EVALUATION_FAILED, GateReason.AWAITING_PEOPLE,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ ORDERED = frozenset({"dataset-versions", "training-requests", "gates", "releases
 _OF_THE_TRIGGER = frozenset({"dataset-versions", "training-requests"})
 _ALARMS = frozenset({"drift_signal_ids"})
 _BY_QUOTA = frozenset({"stratum", "sampling_prob", "reasons"})
+_DRAWN = frozenset({"review-queue", "reviewed-traces", "calibration"})
 _MOMENTS = frozenset({"occurred_at"})
 _SUPERSEDED = "BASELINE_SUPERSEDED"
 
@@ -29,6 +30,7 @@ class Facts:
         compacted: Topics whose worker reads a topic that has lost records to compaction.
         datasets: Dataset versions, name@version, that log and rebuild both have.
         trained_on_alarm: Applications of which a drift alarm has triggered a job.
+        told_late: Per application, from when each disagreement of reviewers holds that sampling was told of later than that, and when it was.
         differing: By topic, what only the log or only the rebuild knows of, and the series of what differs: what is made of them differs too.
     """
 
@@ -37,6 +39,7 @@ class Facts:
     compacted: frozenset[str] = frozenset()
     datasets: frozenset[str] = frozenset()
     trained_on_alarm: frozenset[str] = frozenset()
+    told_late: Mapping[str, tuple[tuple[datetime, datetime], ...]] = field(default_factory=dict)
     differing: dict[str, set[str]] = field(default_factory=dict)
 
 
@@ -56,6 +59,7 @@ def cause_of(topic: str, difference: Difference, real: Record | None, rebuilt: R
     known = {
         Cause.LATER_DOCUMENT: difference.kind is Kind.MISSING and topic in FROM_TRACES and since is not None and record["occurred_at"] < since,
         Cause.LATER_QUOTA: topic == "review-queue" and _quota_came_late(difference, real, rebuilt),
+        Cause.LATER_DISAGREEMENT: topic in _DRAWN and _was_told_late(record, facts),
         Cause.LABEL_BEFORE_TASK: task in facts.early_tasks,
         Cause.FOLLOWS: _follows(topic, task, str(record.get("series_id")), difference, facts),
         Cause.COMPACTED: topic in facts.compacted,
@@ -70,6 +74,12 @@ def _quota_came_late(difference: Difference, real: Record | None, rebuilt: Recor
     if real is None:
         return difference.kind is Kind.MISSING and by_alarm[1] and "ALARM" in (rebuilt or {})["reasons"]
     return by_alarm == [False, True] and set(difference.fields) <= _BY_QUOTA
+
+
+def _was_told_late(record: Record, facts: Facts) -> bool:
+    """Return whether a trace came between the moment from which a disagreement holds and the one at which it was told."""
+    told = facts.told_late.get(str(record.get("application")), ())
+    return any(begun <= record["occurred_at"] <= at for begun, at in told)
 
 
 def _follows(topic: str, task: str, series_id: str, difference: Difference, facts: Facts) -> bool:

@@ -21,6 +21,7 @@ class Cause(StrEnum):
     LABEL_BEFORE_TASK = "label-before-task"
     LATER_DOCUMENT = "later-document"
     LATER_QUOTA = "later-quota"
+    LATER_DISAGREEMENT = "later-disagreement"
     ARRIVAL_ORDER = "arrival-order"
     COMPACTED = "compacted"
     FOLLOWS = "follows"
@@ -33,6 +34,8 @@ MEANING: dict[Cause, str] = {
     Cause.LATER_DOCUMENT: "the trace happened before the first policy of its application was published; whether the loop judged it depends on when it read it",
     Cause.LATER_QUOTA: "an alarm's review quota is open for the trace, but the loop read the trace before it heard of the quota: the worker was more than a "
     "minute behind",
+    Cause.LATER_DISAGREEMENT: "how far reviewers disagree was told after the hour from which it holds, and the trace came in between: the worker was more than "
+    "a minute behind",
     Cause.ARRIVAL_ORDER: "the worker reads several topics; which of two records in different ones it read first is recorded nowhere, and the rebuild goes by "
     "their timestamps",
     Cause.COMPACTED: "the worker reads a compacted topic, of which only the newest record per key is left",

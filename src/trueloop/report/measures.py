@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from trueloop.agreement.interval import MIN_CLUSTERS
+from trueloop.rubrics.gate_policy import PEOPLE
 
 Row: TypeAlias = dict[str, Any]
 Given: TypeAlias = Mapping[str, Any]
@@ -12,6 +13,8 @@ Bounded: TypeAlias = tuple[Any, Any, Any]
 
 AGREEMENT_KEYS = ("application", "dimension", "slice", "rubric_id", "rubric_version", "kind", "level", "window_start", "window_end")
 AGREEMENT_STATISTICS = ("p_o", "alpha", "ac1", "ac2", "fleiss_kappa", "span_f1", "shown_first")
+WIN_RATE = "WIN_RATE"
+"""Why there is no difference to the baseline: the score itself compares."""
 _ONLY_FOR = {"span_f1": {"SPAN"}, "shown_first": {"PREFERENCE"}}
 
 
@@ -94,14 +97,21 @@ def quality(row: Given) -> Iterator[Row]:
 
 
 def gate(row: Given) -> Iterator[Row]:
-    """Yield the candidate's score and its difference to the baseline of a row of `v_gates`, with one-sided bounds; n counts paired items."""
+    """Yield the candidate's score and its difference to the baseline of a row of `v_gates`, with one-sided bounds; n counts paired items.
+
+    Of people the score is a win rate: they compare, so there is no score of the baseline, and no difference.
+    """
     keys = {
         key: row[key]
         for key in ("application", "candidate", "baseline", "decision", "dimension", "slice", "evaluator", "verdict", "confidence", "labels_needed")
     }
     keys |= {"reasons": ", ".join(row["reasons"] or row["decision_reasons"]), "occurred_at": row["occurred_at"]}
     bounds = {"candidate": row["floor"], "difference": None if row["max_regression"] is None else -row["max_regression"]}
+    if row["evaluator"] == PEOPLE:
+        bounds["difference"] = None
     for name, least in bounds.items():
         value = row["candidate_mean" if name == "candidate" else name]
         reason = None if value is not None else ", ".join(row["reasons"]) or "NO_EVIDENCE"
+        if row["evaluator"] == PEOPLE and name == "difference":
+            reason = WIN_RATE
         yield keys | {"least": least} | measure(name, (value, row[f"{name}_low"], row[f"{name}_high"]), row["n"], reason)

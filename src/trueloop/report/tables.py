@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trueloop.report.measures import Row
+from trueloop.report.measures import WIN_RATE, Row
 from trueloop.report.wording import count, estimate, moment, number, reason, shown
 
 GOOD, DOUBTFUL, BAD = "good", "doubtful", "bad"
@@ -127,7 +127,8 @@ def gates(rows: Sequence[Row]) -> Table:
         lines.append((
             moment(first["occurred_at"]), shown(first["candidate"])[:_ID], first["decision"],
             *(shown(first[key] or "–") for key in ("dimension", "slice", "evaluator")),
-            first["verdict"], estimate(score), number(score["least"]), estimate(difference), number(difference["least"]), count(first["n"]),
+            first["verdict"], estimate(score), number(score["least"]), "–" if difference["reason"] == WIN_RATE else estimate(difference),
+            number(difference["least"]), count(first["n"]),
             count(first["labels_needed"]), reason(first["reasons"]),
         ))  # fmt: skip
     columns = (

@@ -45,7 +45,7 @@ class TaskFrame(_Kept):
     """What labels have to fit, and whose trace they judge.
 
     `candidates` are ids in display order with the length of their texts; `categories` the number of values that each dimension can have, `needed` the
-    number of labels that were asked for. `in_population` is as on the task.
+    number of labels that were asked for. `in_population` and `adjudicates` are as on the task.
     """
 
     at: datetime
@@ -57,6 +57,7 @@ class TaskFrame(_Kept):
     rubric_version: int
     candidates: tuple[tuple[str, int], ...]
     categories: dict[str, int]
+    adjudicates: str | None = None
 
     @property
     def rubric(self) -> tuple[str, int]:
@@ -91,6 +92,7 @@ def frame_of(task: ReviewTask, rubric: Rubric, at: datetime) -> TaskFrame:
         rubric_version=task.rubric_version,
         candidates=tuple((candidate.candidate_id, len(candidate.completion)) for candidate in task.candidates),
         categories=categories,
+        adjudicates=task.adjudicates,
     )
 
 
@@ -151,30 +153,39 @@ def gold_key(state: TaskJudgements) -> GoldKey | None:
 
 
 def votes_of(state: TaskJudgements, labels: list[StandingLabel]) -> list[Vote]:
-    """Return the votes of a task's labels."""
+    """Return the votes of a task's labels, for a fit. An adjudicator has none: theirs would be the only one on an item of its own, chosen for being hard."""
+    if state.frame is not None and state.frame.adjudicates is not None:
+        return []
     return [Vote(state.task_id, unit, label.reviewer_id, value, state.said[label.label_id].place) for label in labels for unit, value in label.values.items()]
 
 
 def trace_task(state: TaskJudgements) -> TraceTask | None:
     """Return the task as one of its trace; None for one that is not known yet."""
-    if state.frame is None:
+    frame = state.frame
+    if frame is None:
         return None
-    return TraceTask(state.frame.trace_id, not state.frame.in_population, frozenset(label.reviewer_id for label in standing(state)))
+    is_appeal = not frame.in_population and frame.adjudicates is None
+    return TraceTask(frame.trace_id, is_appeal, frozenset(label.reviewer_id for label in standing(state)), frame.adjudicates)
 
 
 def judged_task(state: TaskJudgements, involved: frozenset[str] = frozenset()) -> JudgedTask | None:
-    """Return the task as its truth is judged by; None for one that is not known yet, or that nobody ever spoke of. `involved` must not speak on it."""
-    if state.frame is None or not state.said:
+    """Return the task as its truth is judged by. `involved` must not speak on it.
+
+    None for one that is not known yet, or that nobody ever spoke of; an adjudication is there from the start, for what it settles has to be kept.
+    """
+    frame = state.frame
+    if frame is None or not (state.said or frame.adjudicates):
         return None
     return JudgedTask(
         state.task_id,
-        state.frame.rubric,
-        max(said.at for said in state.said.values()),
-        len(state.frame.candidates),
-        state.frame.needed,
+        frame.rubric,
+        max((said.at for said in state.said.values()), default=frame.at),
+        tuple(name for name, _ in frame.candidates),
+        frame.needed,
         tuple(standing(state)),
         tuple(said.place for said in state.said.values()),
         involved,
+        frame.adjudicates,
     )
 
 

@@ -1,11 +1,12 @@
-"""Which policy and rubric govern an event, and which review quotas are open for it."""
+"""Which policy and rubric govern an event, and what sampling was told for its time: review quotas, and how far reviewers disagree."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from trueloop.errors import ConfigurationError
-from trueloop.events import PolicyPublished, ReviewQuota, RubricPublished
+from trueloop.events import PolicyPublished, ReviewQuota, RubricPublished, SliceDisagreement
 from trueloop.rubrics.policy import Policy
 from trueloop.rubrics.rubric import Rubric
 
@@ -22,9 +23,15 @@ class InForce:
 
 
 class Governance:
-    """All published policies and rubrics, and the review quotas. Immutable; answers by event time, so that a replay finds the policy of that day."""
+    """All published policies and rubrics, and what sampling was told. Immutable; answers by event time, so that a replay finds the policy of that day."""
 
-    def __init__(self, rubrics: Iterable[RubricPublished] = (), policies: Iterable[PolicyPublished] = (), quotas: Iterable[ReviewQuota] = ()) -> None:
+    def __init__(
+        self,
+        rubrics: Iterable[RubricPublished] = (),
+        policies: Iterable[PolicyPublished] = (),
+        quotas: Iterable[ReviewQuota] = (),
+        disagreements: Iterable[SliceDisagreement] = (),
+    ) -> None:
         self._rubrics = {(e.rubric_id, e.version): (Rubric.model_validate_json(e.document), e.content_hash) for e in rubrics}
         self._policies: dict[str, list[InForce]] = {}
         self._by_version: dict[tuple[str, int], InForce] = {}
@@ -34,6 +41,10 @@ class Governance:
         # Those of a slice first: of two that ask for the same, a trace is told the narrower.
         for quota in sorted(quotas, key=lambda e: (e.slice == "all", e.starts_at, e.quota_id)):
             self._quotas.setdefault(quota.application, []).append(quota)
+        self._disagreements: dict[str, dict[tuple[str, str, str, int], list[SliceDisagreement]]] = {}
+        for told in sorted(disagreements, key=lambda e: (e.starts_at, e.occurred_at, e.disagreement_id)):
+            series = told.dimension, told.slice, told.rubric_id, told.rubric_version
+            self._disagreements.setdefault(told.application, {}).setdefault(series, []).append(told)
 
     def _add(self, event: PolicyPublished) -> None:
         policy = Policy.model_validate_json(event.document)
@@ -61,6 +72,15 @@ class Governance:
     def quotas(self, application: str, since: datetime, until: datetime) -> tuple[ReviewQuota, ...]:
         """Return the application's review quotas that are open at some time from `since` to `until`, both included."""
         return tuple(quota for quota in self._quotas.get(application, ()) if quota.starts_at <= until and since < quota.ends_at)
+
+    def disagreements(self, application: str, rubric: Rubric, since: datetime, until: datetime) -> tuple[SliceDisagreement, ...]:
+        """Return what holds of an application's reviewers, under a rubric version, at some time from `since` to `until`; ascending by when it begins."""
+        found: list[SliceDisagreement] = []
+        for (_, _, *version), told in self._disagreements.get(application, {}).items():
+            if version == [rubric.id, rubric.version]:
+                first, last = (bisect_right(told, moment, key=lambda each: each.starts_at) for moment in (since, until))
+                found += told[max(first - 1, 0) : last]
+        return tuple(sorted(found, key=lambda each: each.starts_at))
 
     def policy(self, policy_id: str, version: int) -> InForce | None:
         """Return that version of a policy, or None when it was never published."""

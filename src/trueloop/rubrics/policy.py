@@ -121,6 +121,9 @@ class Estimates(Section):
 
     judge: dict[Name, str] = Field(default_factory=dict, description="Dimension -> name of the score that judges it.")
     slices: tuple[str, ...] = Field(default=(), description="Slices that are estimated apart, beside 'all'.")
+    cluster_by: Literal["subject", "conversation"] = Field(
+        default="subject", description="Whose traces are taken as alike: those of one subject, or the turns of one conversation; a trace of none is by itself."
+    )
     pane_hours: float = Field(default=24.0, gt=0)
     window_panes: int = Field(default=28, ge=1, le=10_000)
     keep_days: float = Field(default=90.0, gt=0, le=3650, description="A trace that is older than the application's newest by this is forgotten.")
@@ -156,6 +159,7 @@ class Reviewers(Section):
     watch_weight: Share = Field(default=0.5, description="What the votes of a reviewer under watch count; at 0.5, two accounts of one person have one voice.")
     route_above: Share = Field(default=0.8, description="Lower bound of the reliability from which a reviewer is asked first about a dimension.")
     adjudicate_below: Share = Field(default=0.8, description="A task whose likeliest truth is less probable than this goes to an adjudicator.")
+    adjudicators: Name | None = Field(default=None, description="Pool that is asked, once per task, about tasks that need an adjudicator; null asks nobody.")
     truth_step: Share = Field(
         default=0.05, description="Probability that has to move before a task's truth is told anew, when only what is thought of its reviewers has changed."
     )

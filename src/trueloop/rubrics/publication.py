@@ -7,7 +7,7 @@ from trueloop.errors import ConfigurationError
 from trueloop.events import PolicyPublished, RubricPublished, derive_id
 from trueloop.rubrics.canonical import canonical_json, content_hash
 from trueloop.rubrics.policy import Policy
-from trueloop.rubrics.rubric import Rubric
+from trueloop.rubrics.rubric import OVERALL, Rubric
 
 EVERY_APPLICATION = "all"
 """Stands in the event of a rubric for its application: a rubric belongs to whichever policies name it."""
@@ -76,8 +76,9 @@ def check_policy(policy: Policy, rubric: Rubric) -> tuple[str, ...]:
         )
     names = [dimension.name for dimension in rubric.dimensions]
     gated = [gate.dimension for gate in policy.gate.dimensions]
-    for index, name in enumerate(gated, 1):
-        if name not in names:
+    for index, gate in enumerate(policy.gate.dimensions, 1):
+        name = gate.dimension
+        if name not in names and not (gate.people and name == OVERALL):
             raise ConfigurationError(
                 f"policy {policy.id!r}: gate.dimensions[{index}].dimension = {name!r} is no dimension of rubric {rubric.id!r} version {rubric.version}; "
                 f"expected one of {', '.join(names)}"

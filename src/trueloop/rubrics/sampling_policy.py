@@ -26,19 +26,23 @@ class Stratum(Section):
 class Uncertainty(Section):
     """Within a stratum the probability follows the uncertainty u of a trace: rate (f + (1 - f) u / mean u), f being `uniform_share`.
 
-    u is the largest of the entropies of the scores `entropy`, each read as the chance that the answer is good, and of the disagreement of the
-    scores `judges`, each in [0, 1]. A trace that has none of them counts as average.
+    u is the largest of the entropies of the scores `entropy`, each read as the chance that the answer is good, of the disagreement of the
+    scores `judges`, and of that of reviewers on the dimensions `reviewers` in the trace's slices, each in [0, 1]. A trace that has none of them
+    counts as average.
     """
 
     mean: float = Field(gt=0.0, le=1.0, description="Mean uncertainty of traces; `trueloop sampling plan` measures it.")
     uniform_share: float = Field(default=0.5, ge=0.2, le=1.0, description="Least share of the sample that is drawn without looking.")
     entropy: tuple[str, ...] = ()
     judges: tuple[str, ...] = ()
+    reviewers: tuple[str, ...] = Field(
+        default=(), description="Dimensions as agreement names them, such as 'tone' or 'overall'; its slices are those of `agreement.slices`."
+    )
 
     @model_validator(mode="after")
     def _has_sources(self) -> "Uncertainty":
-        if not self.entropy and len(self.judges) < 2:
-            raise ValueError("names no source; expected a score in `entropy`, or at least two in `judges`")
+        if not self.entropy and not self.reviewers and len(self.judges) < 2:
+            raise ValueError("names no source; expected a score in `entropy`, at least two in `judges`, or a dimension in `reviewers`")
         if len(self.judges) == 1:
             raise ValueError(f"judges names {self.judges[0]!r} only; expected at least two: one judge cannot disagree")
         return self
@@ -47,6 +51,8 @@ class Uncertainty(Section):
 class EdgeCase(StrEnum):
     """What may be out of the ordinary about a trace."""
 
+    FAILED = "FAILED"
+    """The request failed, and yet left an answer."""
     EMPTY_ANSWER = "EMPTY_ANSWER"
     """The answer has no token, though the request did not fail."""
     SLOW = "SLOW"
@@ -65,6 +71,7 @@ class Anomalies(Section):
 
     rate: Share
     rates: dict[EdgeCase, Share] = Field(default_factory=dict, description="For cases that have another rate.")
+    failed: bool = Field(default=False, description="Whether a request that failed and yet left an answer is one; without this, none that failed is reviewed.")
     empty_answer: bool = Field(default=False, description="Whether an answer of no tokens is one.")
     latency_ms: float | None = Field(default=None, gt=0, description="Longest time to the full answer that is ordinary, milliseconds.")
     prompt_tokens: int | None = Field(default=None, ge=1, description="Longest prompt.")
@@ -75,6 +82,7 @@ class Anomalies(Section):
     def looks_for(self, case: EdgeCase) -> bool:
         """Return whether the policy looks for this case."""
         limits = {
+            EdgeCase.FAILED: self.failed,
             EdgeCase.EMPTY_ANSWER: self.empty_answer,
             EdgeCase.SLOW: self.latency_ms,
             EdgeCase.LONG_PROMPT: self.prompt_tokens,

@@ -22,6 +22,12 @@ def edge_cases(anomalies: Anomalies, rows: TraceRows) -> Ints:
     return found
 
 
+def failed_with_answer(rows: TraceRows) -> Flags:
+    """Return which requests failed and may have left an answer: those of no tokens have not, of the others it shows when they are read."""
+    found: Flags = rows.failed & (rows.measures["completion_tokens"] != 0)
+    return found
+
+
 def common_values(counts: Mapping[str, int], least_share: float) -> frozenset[str]:
     """Return the values of a slice that have at least this share of its traces, by value -> traces of an earlier period.
 
@@ -35,14 +41,13 @@ def common_values(counts: Mapping[str, int], least_share: float) -> frozenset[st
 def _holds(case: EdgeCase, anomalies: Anomalies, rows: TraceRows) -> Flags | None:
     """Return for which traces a case holds; None where the policy does not look. Comparisons with NaN are false."""
     match case:
+        case EdgeCase.FAILED:
+            return failed_with_answer(rows) if anomalies.failed else None
         case EdgeCase.EMPTY_ANSWER:
             return rows.measures["completion_tokens"] == 0 if anomalies.empty_answer else None
-        case EdgeCase.SLOW:
-            return _above(rows, "latency_ms", anomalies.latency_ms)
-        case EdgeCase.LONG_PROMPT:
-            return _above(rows, "prompt_tokens", anomalies.prompt_tokens)
-        case EdgeCase.LONG_ANSWER:
-            return _above(rows, "completion_tokens", anomalies.completion_tokens)
+        case EdgeCase.SLOW | EdgeCase.LONG_PROMPT | EdgeCase.LONG_ANSWER:
+            name = {EdgeCase.SLOW: "latency_ms", EdgeCase.LONG_PROMPT: "prompt_tokens", EdgeCase.LONG_ANSWER: "completion_tokens"}[case]
+            return _above(rows, name, getattr(anomalies, name))
         case EdgeCase.LOW_SCORE:
             return _any(rows.scores[name] < least for name, least in anomalies.scores.items() if name in rows.scores)
         case EdgeCase.RARE_SLICE:

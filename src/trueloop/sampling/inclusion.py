@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trueloop.columns.walk import Doubles, Flags, Ints
-from trueloop.events import ReviewQuota, SamplingReason
+from trueloop.events import ReviewQuota, SamplingReason, SliceDisagreement
 from trueloop.rubrics.sampling_policy import Anomalies, EdgeCase, Sampling, Uncertainty
+from trueloop.sampling.disagreements import disagreements_of
 from trueloop.sampling.edge_cases import edge_cases
 from trueloop.sampling.mixture import inclusion_probability
 from trueloop.sampling.quotas import in_slice, within
@@ -63,7 +64,7 @@ class Inclusions:
         return Inclusion(float(self.probability[row]), self.names[self.strata[row]], reason)
 
 
-def inclusions(sampling: Sampling, rows: TraceRows, quotas: Sequence[ReviewQuota] = ()) -> Inclusions:
+def inclusions(sampling: Sampling, rows: TraceRows, quotas: Sequence[ReviewQuota] = (), disagreements: Sequence[SliceDisagreement] = ()) -> Inclusions:
     """Return the inclusion of each trace.
 
     A trace is in one stratum: of an anomaly, else of the first of the policy's slices that it is in, else 'all'; within a slice or 'all' the
@@ -74,12 +75,13 @@ def inclusions(sampling: Sampling, rows: TraceRows, quotas: Sequence[ReviewQuota
         sampling: Of the policy in force.
         rows: The traces, all of one application.
         quotas: Review quotas of that application, in the order of `Governance.quotas`; those that are not open for a trace do not bear on it.
+        disagreements: How far that application's reviewers disagree, in the order of `Governance.disagreements`.
     """
     strata = np.array([_place(sampling, slices) for slices in rows.slice_values], np.int64)[rows.slices.codes]
     rate = np.array([*(each.rate for each in sampling.strata), sampling.rate])[strata]
     found = Inclusions(rate, rate, rate, None, rate, strata, (*(each.name for each in sampling.strata), ALL))
     if sampling.uncertainty is not None:
-        found = _by_uncertainty(found, sampling, sampling.uncertainty, rows)
+        found = _by_uncertainty(found, sampling, sampling.uncertainty, rows, disagreements)
     if sampling.anomalies is not None:
         found = _with_anomalies(found, sampling.anomalies, rows)
     for quota in quotas:
@@ -87,12 +89,16 @@ def inclusions(sampling: Sampling, rows: TraceRows, quotas: Sequence[ReviewQuota
     return found
 
 
-def uncertainty_of(config: Uncertainty, scores: Mapping[str, Doubles], size: int) -> Doubles:
-    """Return the uncertainty of `size` traces by the scores that a policy names, [0, 1]; NaN where a trace has none of them."""
+def uncertainty_of(config: Uncertainty, scores: Mapping[str, Doubles], reviewers: Doubles) -> Doubles:
+    """Return the uncertainty of traces by the scores that a policy names and by `reviewers`, how far these disagree where each trace is, [0, 1]; NaN
+    where nothing is known of a trace."""
+    size = len(reviewers)
     unknown = np.full(size, np.nan)
     sources = [score_entropy(scores.get(name, unknown)) for name in config.entropy]
     if config.judges:
         sources.append(judge_disagreement([scores.get(name, unknown) for name in config.judges]))
+    if config.reviewers:
+        sources.append(reviewers)
     return np.round(uncertainty(sources), _DIGITS)
 
 
@@ -101,10 +107,10 @@ def _place(sampling: Sampling, slices: Mapping[str, str]) -> int:
     return next((place for place, stratum in enumerate(sampling.strata) if slices.get(stratum.slice) == stratum.value), len(sampling.strata))
 
 
-def _by_uncertainty(found: Inclusions, sampling: Sampling, config: Uncertainty, rows: TraceRows) -> Inclusions:
+def _by_uncertainty(found: Inclusions, sampling: Sampling, config: Uncertainty, rows: TraceRows, disagreements: Sequence[SliceDisagreement]) -> Inclusions:
     own = [config.mean if each.mean_uncertainty is None else each.mean_uncertainty for each in sampling.strata]
     means = np.array([*own, config.mean])[found.strata]
-    doubts = uncertainty_of(config, rows.scores, len(rows.places))
+    doubts = uncertainty_of(config, rows.scores, disagreements_of(rows, config.reviewers, disagreements))
     probability = inclusion_probability(found.rate, doubts, mean_uncertainty=means, uniform_share=config.uniform_share)
     uniform = np.minimum(probability, found.rate * config.uniform_share)
     return replace(found, probability=probability, planned=probability, uniform=uniform)

@@ -32,6 +32,7 @@ _COMPACTED: dict[str, tuple[str, ...]] = {
     "reviewers": ("application", "reviewer_id"),
     "calibration": ("item_id",),
     "review-quotas": ("quota_id",),
+    "slice-disagreements": ("disagreement_id",),
     "dataset-versions": ("name", "version"),
     "rubrics": ("rubric_id", "version"),
     "policies": ("policy_id", "version"),

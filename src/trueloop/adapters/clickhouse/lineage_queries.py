@@ -29,6 +29,8 @@ _RELEASE = "lower(reason) || ' of ' || checkpoint AS said"
 _ALARM = "state || ' of ' || metric || ', ' || slice AS said"
 _RESULT = "method || ', ' || toString(step) || ' steps, ' || toString(round(seconds)) || ' s' AS said"
 _REQUEST = "method || ', ' || lower(reason) || ', rubric ' || rubric_id || '@' || toString(rubric_version) AS said"
+_OUTCOME = "verdict || ' on ' || dimension || if(senior, ', by a senior', '') AS said"
+_TRIAL = "'of ' || substring(item_id, 1, 12) || ' in evaluation ' || substring(evaluation_id, 1, 12) AS said"
 _DATASET_ID = "name || '@' || toString(version)"
 
 IDENTITIES: dict[str, tuple[str, ...]] = {
@@ -43,6 +45,8 @@ IDENTITIES: dict[str, tuple[str, ...]] = {
         "SELECT checkpoint AS id, 'was released' AS said FROM releases",
     ),
     "evaluation": (f"SELECT event_id AS id, {_EVALUATION} FROM evaluations",),
+    "trial": (f"SELECT trial_id AS id, {_TRIAL} FROM trials",),
+    "outcome": (f"SELECT event_id AS id, {_OUTCOME} FROM trial_outcomes",),
     "gate": (f"SELECT event_id AS id, {_GATE} FROM gates",),
     "release": (f"SELECT event_id AS id, {_RELEASE} FROM releases",),
     "alarm": (f"SELECT event_id AS id, {_ALARM} FROM drift",),
@@ -59,10 +63,30 @@ GROUP BY p.pair_id
 HAVING NOT argMax(p.withdrawn OR NOT p.trainable, p._offset)
 ORDER BY max(p._offset) DESC"""
 
+_SETTLED = "SELECT assumeNotNull(adjudicates) FROM review_queue WHERE task_id = {id:String} AND adjudicates IS NOT NULL"
+
 CAME_FROM: dict[str, tuple[Link, ...]] = {
     "trace": (Link("checkpoint", "SELECT assumeNotNull(checkpoint) AS id, model AS said FROM traces WHERE trace_id = {id:String}", "answered by", ends=True),),
     "task": (
         Link("trace", f"SELECT trace_id AS id, {_TRACE} FROM traces WHERE trace_id IN (SELECT trace_id FROM review_queue WHERE task_id = {{id:String}})"),
+        Link("task", f"SELECT task_id AS id, {_TASK} FROM review_queue WHERE task_id IN ({_SETTLED})", "settles"),
+        Link("trial", f"SELECT trial_id AS id, {_TRIAL} FROM trials WHERE trial_id IN (SELECT trial.trial_id FROM review_queue WHERE task_id = {{id:String}})"),
+    ),
+    "trial": (
+        Link(
+            "checkpoint",
+            "SELECT arrayJoin([candidate, baseline]) AS id, 'answered' AS said FROM evaluations WHERE event_id IN "
+            "(SELECT evaluation_id FROM trials WHERE trial_id = {id:String})",
+            "compares",
+            ends=True,
+        ),
+    ),
+    "outcome": (
+        Link(
+            "label",
+            f"SELECT event_id AS id, {_LABEL} FROM labels WHERE event_id IN "
+            "(SELECT arrayJoin(label_ids) FROM trial_outcomes WHERE event_id = {id:String}) ORDER BY occurred_at DESC",
+        ),
     ),
     "label": (Link("task", f"SELECT task_id AS id, {_TASK} FROM review_queue WHERE task_id IN (SELECT task_id FROM labels WHERE event_id = {{id:String}})"),),
     "pair": (
@@ -113,6 +137,11 @@ CAME_FROM: dict[str, tuple[Link, ...]] = {
             "evaluation",
             f"SELECT event_id AS id, {_EVALUATION} FROM evaluations WHERE event_id IN (SELECT evaluation_id FROM gates WHERE event_id = {{id:String}})",
         ),
+        Link(
+            "outcome",
+            f"SELECT event_id AS id, {_OUTCOME} FROM trial_outcomes WHERE evaluation_id IN (SELECT evaluation_id FROM gates WHERE event_id = {{id:String}}) "
+            "AND occurred_at <= (SELECT max(occurred_at) FROM gates WHERE event_id = {id:String}) ORDER BY _offset DESC LIMIT 1 BY trial_id, senior",
+        ),
     ),
     "release": (
         Link(
@@ -146,8 +175,23 @@ CAME_OF: dict[str, tuple[Link, ...]] = {
         Link("task", f"SELECT task_id AS id, {_TASK} FROM review_queue WHERE trace_id = {{id:String}}"),
         Link("alarm", f"SELECT event_id AS id, {_ALARM} FROM drift WHERE has(evidence_trace_ids, {{id:String}}) ORDER BY occurred_at DESC"),
     ),
-    "task": (Link("label", f"SELECT event_id AS id, {_LABEL} FROM labels WHERE task_id = {{id:String}} ORDER BY occurred_at DESC"),),
+    "task": (
+        Link("label", f"SELECT event_id AS id, {_LABEL} FROM labels WHERE task_id = {{id:String}} ORDER BY occurred_at DESC"),
+        Link("task", f"SELECT task_id AS id, {_TASK} FROM review_queue WHERE adjudicates = {{id:String}}", "settled by"),
+    ),
+    "trial": (Link("task", f"SELECT task_id AS id, {_TASK} FROM review_queue WHERE trial.trial_id = {{id:String}} ORDER BY trial.senior"),),
+    "outcome": (
+        Link(
+            "gate",
+            f"SELECT event_id AS id, {_GATE} FROM gates WHERE evaluation_id IN "
+            "(SELECT evaluation_id FROM trial_outcomes WHERE event_id = {id:String}) ORDER BY _offset DESC",
+        ),
+    ),
     "label": (
+        Link(
+            "outcome",
+            f"SELECT event_id AS id, {_OUTCOME} FROM trial_outcomes WHERE has(label_ids, {{id:String}}) ORDER BY _offset DESC LIMIT 1 BY trial_id, senior",
+        ),
         Link("pair", f"SELECT pair_id AS id, {_PAIR} FROM preference_pairs WHERE has(label_ids, {{id:String}}) ORDER BY _offset DESC LIMIT 1 BY pair_id"),
     ),
     "pair": (
@@ -177,7 +221,10 @@ CAME_OF: dict[str, tuple[Link, ...]] = {
         Link("job", f"SELECT job_id AS id, {_REQUEST} FROM training_requests WHERE base_checkpoint = {{id:String}} ORDER BY occurred_at DESC", "trained on"),
         Link("trace", f"SELECT trace_id AS id, {_TRACE} FROM traces WHERE checkpoint = {{id:String}}", "answered", ends=True),
     ),
-    "evaluation": (Link("gate", f"SELECT event_id AS id, {_GATE} FROM gates WHERE evaluation_id = {{id:String}}"),),
+    "evaluation": (
+        Link("gate", f"SELECT event_id AS id, {_GATE} FROM gates WHERE evaluation_id = {{id:String}} ORDER BY _offset DESC"),
+        Link("trial", f"SELECT trial_id AS id, {_TRIAL} FROM trials WHERE evaluation_id = {{id:String}}"),
+    ),
     "gate": (Link("release", f"SELECT event_id AS id, {_RELEASE} FROM releases WHERE gate_id = {{id:String}}"),),
     "release": (Link("release", f"SELECT event_id AS id, {_RELEASE} FROM releases WHERE has(causes, {{id:String}})", "taken back by"),),
     "alarm": (Link("release", f"SELECT event_id AS id, {_RELEASE} FROM releases WHERE has(causes, {{id:String}})", "rolled back by"),),

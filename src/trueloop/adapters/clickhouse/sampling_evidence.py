@@ -11,6 +11,7 @@ from trueloop.adapters.clickhouse.client import query
 from trueloop.config import Settings
 from trueloop.rubrics import Policy, Rubric
 from trueloop.rubrics.sampling_policy import Anomalies, EdgeCase, Sampling
+from trueloop.sampling.disagreements import disagreement_in
 from trueloop.sampling.inclusion import uncertainty_of
 from trueloop.sampling.planning import Evidence, Moments, strata_of
 
@@ -22,19 +23,20 @@ _DAY_S = 86_400.0
 _SHORTEST_DAYS = 1 / 24
 
 _READABLE = """
-    SELECT trace_id, occurred_at, scores, PLACE AS place
+    SELECT trace_id, occurred_at, scores, slices, PLACE AS place
     FROM traces FINAL
     WHERE application = {application:String} AND occurred_at >= {since:DateTime64(6)} AND occurred_at < {until:DateTime64(6)}
-      AND consent IN ('REVIEW', 'TRAINING') AND error IS NULL
+      AND consent IN ('REVIEW', 'TRAINING') AND (ANSWERED)
 """
+_FAILED = "(error IS NOT NULL AND ifNull(completion_tokens, 1) > 0 AND trimBoth(completion) != '')"
 _TRAFFIC = "SELECT place, count() AS traces, toUnixTimestamp64Micro(min(occurred_at)) AS first FROM (READABLE) GROUP BY place"
-_SCORES = "SELECT place, scores FROM (READABLE) WHERE cityHash64(trace_id) % {one_in:UInt64} = 0"
+_SCORES = "SELECT place, scores, slices FROM (READABLE) WHERE cityHash64(trace_id) % {one_in:UInt64} = 0"
 _REVIEWED = """
     SELECT t.task_id AS task_id, t.weight AS weight, p.place AS place
     FROM (
         SELECT task_id, any(trace_id) AS trace_id, 1 / any(sampling_prob) AS weight
         FROM review_queue FINAL
-        WHERE application = {application:String} AND NOT has(reasons, 'APPEAL')
+        WHERE application = {application:String} AND NOT hasAny(reasons, ['APPEAL', 'ADJUDICATION', 'TRIAL'])
         GROUP BY task_id
     ) AS t
     INNER JOIN (SELECT trace_id, any(place) AS place FROM (READABLE) GROUP BY trace_id) AS p ON t.trace_id = p.trace_id
@@ -61,6 +63,12 @@ FROM (
     GROUP BY l.task_id, dimension
 )
 GROUP BY place, dimension
+"""
+_DISAGREEMENTS = """
+SELECT dimension, slice, argMax(disagreement, (starts_at, occurred_at))
+FROM slice_disagreements FINAL
+WHERE application = {application:String} AND rubric_id = {rubric:String} AND rubric_version = {rubric_version:Int64} AND starts_at <= {until:DateTime64(6)}
+GROUP BY dimension, slice
 """
 _RUBRIC = "SELECT document FROM rubrics FINAL WHERE rubric_id = {rubric:String} AND version = {rubric_version:Int64}"
 _APPEALS = """
@@ -108,7 +116,9 @@ class _Questions:
             "application": policy.application, "since": until - timedelta(days=days), "until": until, "longest": LONGEST_S,
             "rubric": policy.rubric.id, "rubric_version": policy.rubric.version,
         }  # fmt: skip
-        readable = _READABLE.replace("PLACE", place)
+        anomalies = policy.sampling.anomalies
+        answered = "error IS NULL" if anomalies is None or not anomalies.failed else f"error IS NULL OR {_FAILED}"
+        readable = _READABLE.replace("PLACE", place).replace("ANSWERED", answered)
         self._parts = {"REVIEWED": _REVIEWED.replace("READABLE", readable), "READABLE": readable}
 
     def traffic(self) -> tuple[dict[str, Evidence], float]:
@@ -143,14 +153,16 @@ class _Questions:
         if config is None:
             return
         rows = list(self._ask(_SCORES, one_in=max(1, round(traces / SCORED))))
-        places = np.array([place for place, _ in rows], np.int64)
+        places = np.array([place for place, _, _ in rows], np.int64)
         names = {*config.entropy, *config.judges}
-        columns = {name: np.array([scores.get(name, np.nan) for _, scores in rows], np.float64) for name in names}
-        doubts = uncertainty_of(config, columns, len(rows))
+        columns = {name: np.array([scores.get(name, np.nan) for _, scores, _ in rows], np.float64) for name in names}
+        known = {(dimension, slice_name): value for dimension, slice_name, value in self._ask(_DISAGREEMENTS)} if config.reviewers else {}
+        reviewers = np.array([disagreement_in(slices, config.reviewers, known) for _, _, slices in rows], np.float64)
+        doubts = uncertainty_of(config, columns, reviewers)
         for place in np.unique(places).tolist():
-            known = doubts[(places == place) & ~np.isnan(doubts)]
-            if len(known):
-                yield self._names[place], float(known.mean())
+            told = doubts[(places == place) & ~np.isnan(doubts)]
+            if len(told):
+                yield self._names[place], float(told.mean())
 
     def appeals(self) -> int:
         """Return how many re-reviews of appeals were opened."""
@@ -191,6 +203,8 @@ def _place(sampling: Sampling) -> tuple[str, dict[str, Any]]:
 def _holds(case: EdgeCase, anomalies: Anomalies, given: _Parameters) -> str:
     """Return as SQL whether an edge case holds; `edge_cases` says the same of columns."""
     match case:
+        case EdgeCase.FAILED:
+            return _FAILED
         case EdgeCase.EMPTY_ANSWER:
             return "ifNull(completion_tokens = 0, 0)"
         case EdgeCase.LOW_SCORE:
