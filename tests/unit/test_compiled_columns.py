@@ -207,7 +207,8 @@ def test_spans_and_plans_that_would_lead_outside_are_refused() -> None:
 
 def test_python_takes_over_when_it_is_wanted() -> None:
     names = ("columns.columns", "columns.reading", "events.identity", "sampling.draws", "adapters.faust_batch.fetched_records")
-    command = f"import importlib; from trueloop.config import load_settings; load_settings(); print({{importlib.import_module('trueloop.' + name)._COMPILED for name in {names}}})"
+    asked = f"{{importlib.import_module('trueloop.' + name)._COMPILED for name in {names}}}"
+    command = f"import importlib; from trueloop.config import load_settings; load_settings(); print({asked})"
     done = subprocess.run([sys.executable, "-c", command], env={PURE_PYTHON: "1"}, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "{None}"
 
