@@ -181,7 +181,7 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError(f"settings are wrong: {faults}. Set them in trueloop.toml or in the environment") from None
 
 
-_OTHER_VARIABLES = {"config", "ready_file", "maven_mirror"}
+_OTHER_VARIABLES = {"config", "ready_file", "maven_mirror", "pure_python"}
 _KNOWN_NAMES = set(Settings.model_fields) | _OTHER_VARIABLES
 
 

@@ -86,7 +86,7 @@ def test_an_event_that_breaks_its_own_rules_is_invalid_and_is_not_quoted() -> No
 
 
 @EVERY_TOPIC
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(garbage=st.binary(max_size=400))
 @example(garbage=b"\xff" * 400)
 @example(garbage=b"\x80" * 400)
@@ -97,7 +97,7 @@ def test_garbage_behind_a_right_header_is_refused_or_valid(topic: Topic, garbage
 
 
 @EVERY_TOPIC
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_flipped_bits_are_refused_or_valid(topic: Topic, data: st.DataObject) -> None:
     payload = bytearray(data.draw(st.sampled_from(RECORDS[topic.name])))
@@ -107,7 +107,7 @@ def test_flipped_bits_are_refused_or_valid(topic: Topic, data: st.DataObject) ->
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_garbage_is_refused(garbage: bytes) -> None:
     assert refusal(topics.LABELS, garbage) is not None
 

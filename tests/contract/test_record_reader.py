@@ -92,7 +92,7 @@ def damaged(draw: st.DrawFn, value: bytes) -> bytes:
     return value[:HEADER_BYTES] + bytes(body)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(topic=st.sampled_from(topics.ALL), data=st.data())
 def test_whatever_is_written_is_read_as_the_codec_reads_it(topic: Topic, data: st.DataObject) -> None:
     bench = BENCHES[topic.name]
@@ -100,7 +100,7 @@ def test_whatever_is_written_is_read_as_the_codec_reads_it(topic: Topic, data: s
     assert bench.compare(values).all(), "an ordinary record was left to the codec"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(topic=st.sampled_from(topics.ALL), data=st.data())
 def test_damaged_records_are_found_and_their_neighbours_read(topic: Topic, data: st.DataObject) -> None:
     bench = BENCHES[topic.name]

@@ -22,7 +22,7 @@ def test_the_examples_come_back_equal(topic: Topic) -> None:
 
 
 @EVERY_TOPIC
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example])
 @given(data=st.data())
 def test_whatever_the_model_takes_comes_back_equal(topic: Topic, data: st.DataObject) -> None:
     event = data.draw(variations(topic.event))

@@ -114,7 +114,7 @@ def is_simple(schema: dict[str, Any], name: str) -> bool:
 
 
 @EVERY_RECORDED
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_today_is_fully_compatible_with_every_release(old: Recorded, data: st.DataObject) -> None:
     assert_fully_compatible(data, json.loads(old.schema), committed(old.topic))
@@ -136,7 +136,7 @@ BASE = {"type": "record", "name": "X", "namespace": "t", "fields": [{"name": "a"
 def test_the_check_of_compatibility_can_fail(fields: list[dict[str, Any]]) -> None:
     changed = BASE | {"fields": fields}
 
-    @settings(max_examples=50, deadline=None, database=None)
+    @settings(max_examples=50, database=None)
     @given(data=st.data())
     def check(data: st.DataObject) -> None:
         assert_fully_compatible(data, BASE, changed)
@@ -147,7 +147,7 @@ def test_the_check_of_compatibility_can_fail(fields: list[dict[str, Any]]) -> No
 
 
 def test_an_added_field_with_a_default_is_compatible() -> None:
-    @settings(max_examples=20, deadline=None, database=None)
+    @settings(max_examples=20, database=None)
     @given(data=st.data())
     def check(data: st.DataObject) -> None:
         assert_fully_compatible(data, BASE, BASE | {"fields": [*BASE["fields"], {"name": "b", "type": "long", "default": 0}]})

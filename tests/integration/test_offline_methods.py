@@ -147,7 +147,7 @@ def test_an_adapter_is_stored_as_peft_lays_it_out_and_leads_to_its_base(base: Pa
     assembled = load_causal_model(stored, store.root)
     for (name, ours), theirs in zip(assembled.named_parameters(), merged.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, msg=name)
-    with pytest.raises(ConfigurationError, match="models://ID"):
+    with pytest.raises(ConfigurationError, match="models_dir is not set"):
         load_causal_model(stored)
 
 

@@ -295,7 +295,7 @@ RATED = st.lists(st.dictionaries(st.integers(1, 5), st.integers(1, 3), max_size=
 CHANGES = st.lists(st.tuples(st.integers(0, 5), RATED), min_size=1, max_size=14)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(CHANGES, st.integers(0, 13))
 def test_at_every_prefix_the_stream_equals_the_batch(changes, restart_at):
     """Tasks come, change and are emptied in any order, in four panes; window and panes are what a fresh count of what stands gives."""

@@ -245,7 +245,7 @@ def played(steps: Iterable[Any]) -> tuple[ProcessorDriver, Log, list[Event]]:
     return run, log, sent
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(STEPS)
 def test_every_version_is_what_the_log_gives_when_it_is_rebuilt(steps: list[Any]) -> None:
     run, log, _ = played(steps)
@@ -257,7 +257,7 @@ def test_every_version_is_what_the_log_gives_when_it_is_rebuilt(steps: list[Any]
     assert all(later.parent == earlier.version for earlier, later in pairwise(versions(run)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(STEPS, st.booleans())
 def test_a_lost_state_finds_each_version_at_its_place_again(steps: list[Any], restoring: bool) -> None:
     """The orders come when they come: here all of them before the first pair, or after the last.

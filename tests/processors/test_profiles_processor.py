@@ -111,7 +111,7 @@ STREAM = st.lists(
 
 
 @given(STREAM, st.lists(st.integers(0, 25), max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_however_the_stream_is_cut_it_comes_to_the_same(stream: list[dict[str, Any]], cuts: list[int]) -> None:
     events = [trace(number, **changes) for number, changes in enumerate(stream)]
     outcomes: Counter[str] = Counter()

@@ -162,7 +162,7 @@ def others(out: list[Event]) -> list[str]:
 
 
 @given(STREAM, st.lists(st.integers(0, 40), max_size=3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_however_the_stream_is_cut_it_comes_to_the_same(stream: list[dict[str, Any]], cuts: list[int]) -> None:
     events = [trace(number, **changes) for number, changes in enumerate(stream)]
     (counts, one), (batch_counts, batches) = stepped(events), batched(events, cuts)

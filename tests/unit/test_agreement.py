@@ -184,7 +184,7 @@ TABLES = st.lists(st.lists(st.sampled_from([None, *CATEGORIES]), min_size=4, max
 COMPLETE = st.lists(st.tuples(st.sampled_from(CATEGORIES), st.sampled_from(CATEGORIES)), min_size=1, max_size=12)
 
 
-@settings(deadline=None, max_examples=60)  # a busy machine is no failure
+@settings(max_examples=60)  # a busy machine is no failure
 @given(TABLES)
 def test_every_coefficient_equals_its_definition(table):
     ratings = columns(table)
@@ -201,7 +201,7 @@ def test_every_coefficient_equals_its_definition(table):
     assert fleiss_kappa(*ratings).value is None if expected is None else fleiss_kappa(*ratings).value == pytest.approx(expected, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(COMPLETE)
 def test_cohen_kappa_equals_its_definition(table):
     n, ones, others = len(table), Counter(one for one, _ in table), Counter(other for _, other in table)
@@ -244,7 +244,7 @@ CLUSTERS = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(CLUSTERS, st.randoms(use_true_random=False))
 def test_panes_merge_into_the_batch_in_any_order(clusters, chance):
     items = list(clusters.items())
@@ -256,7 +256,7 @@ def test_panes_merge_into_the_batch_in_any_order(clusters, chance):
     assert told(merged) == told(whole) == told(counted(shuffled))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(CLUSTERS, CLUSTERS)
 def test_taking_away_what_was_added_is_an_identity(clusters, others):
     there = counted(clusters.items())
@@ -276,7 +276,7 @@ def test_only_what_was_added_can_be_taken_away():
         counted([("a", [[1, 2]])]).add("b", members_of([[1, 1]]), -1)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(TABLES, st.randoms(use_true_random=False))
 def test_order_of_rows_and_names_of_raters_do_not_matter_and_a_doubled_row_counts_once(table, chance):
     rows = [(unit, rater, value) for unit, ratings in enumerate(table) for rater, value in enumerate(ratings)]
@@ -286,7 +286,7 @@ def test_order_of_rows_and_names_of_raters_do_not_matter_and_a_doubled_row_count
         assert coefficient(*zip(*rows, strict=True)) == coefficient(*zip(*other, strict=True))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(TABLES, st.permutations(CATEGORIES))
 def test_nominal_coefficients_do_not_depend_on_the_names_of_the_values(table, names):
     renamed = [[None if value is None else f"category {names[value - 1]}" for value in ratings] for ratings in table]
@@ -297,7 +297,7 @@ def test_nominal_coefficients_do_not_depend_on_the_names_of_the_values(table, na
         )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(TABLES)
 def test_interval_alpha_does_not_depend_on_shift_and_ordinal_only_on_order(table):
     def mapped(change):
@@ -312,7 +312,7 @@ def test_interval_alpha_does_not_depend_on_shift_and_ordinal_only_on_order(table
     assert ratio is scaled if ratio is None else scaled == pytest.approx(ratio, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(TABLES)
 def test_coefficients_stay_in_range(table):
     ratings = columns(table)

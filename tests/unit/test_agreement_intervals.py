@@ -65,7 +65,7 @@ def test_gwet_also_counts_which_units_have_two_raters():
     assert gwet_ac1(*RAW).std_error == pytest.approx(sqrt(sum(z * z for z in ours) * 11 / 10 / 12**2), rel=1e-9)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(TABLES)
 def test_standard_errors_equal_their_definition(table):
     units = [unit for unit in rated_units(table) if unit]

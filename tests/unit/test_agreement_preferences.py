@@ -4,7 +4,7 @@ import random
 from math import sqrt
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trueloop.agreement import position_bias, preference_agreement
@@ -84,7 +84,6 @@ def test_wrong_choices_are_named():
 TASKS = st.lists(st.tuples(st.integers(2, 4), st.integers(0, 3), st.integers(0, 3)).map(lambda task: (task[0], task[1], task[1] + task[2])), max_size=40)
 
 
-@settings(deadline=None)
 @given(TASKS, TASKS)
 def test_positions_add_and_subtract_exactly(tasks, others):
     whole, one, other = Positions(), Positions(), Positions()

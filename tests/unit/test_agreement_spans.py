@@ -26,7 +26,7 @@ def marks(spans):
     return {place for start, end in spans for place in range(start, end)}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(READINGS)
 def test_alpha_is_that_of_the_characters_one_by_one(read):
     characters = [
@@ -39,7 +39,7 @@ def test_alpha_is_that_of_the_characters_one_by_one(read):
     assert span_alpha(*rows(read), tokens=tokens) == slow
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(READINGS)
 def test_f1_is_that_of_the_sets(read):
     pairs = [(one, other) for by in read for one, other in combinations(by, 2)]
@@ -53,7 +53,7 @@ def test_f1_is_that_of_the_sets(read):
             assert found.n == sum(len(by) > 1 for by in read)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(READINGS)
 def test_the_stream_computes_the_f1_of_the_notebook(read):
     clusters = ((str(document), marked_members(by, LENGTH)) for document, by in enumerate(read))

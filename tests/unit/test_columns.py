@@ -82,7 +82,7 @@ def of_event(trace: Trace) -> tuple[Any, ...]:
 
 
 @given(st.lists(TRACES_OF_ALL_KINDS, min_size=1, max_size=8))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_rows_say_what_the_events_say(traces: list[Trace]) -> None:
     values = [CODEC.encode(TRACES, trace) for trace in traces]
     found = rows(values)
@@ -95,7 +95,7 @@ def test_the_rows_say_what_the_events_say(traces: list[Trace]) -> None:
 
 
 @given(st.lists(TRACES_OF_ALL_KINDS, min_size=1, max_size=4), st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_of_bytes_that_were_tampered_with_they_say_what_the_codec_says_or_nothing(traces: list[Trace], data: st.DataObject) -> None:
     values = [bytearray(CODEC.encode(TRACES, trace)) for trace in traces]
     victim = data.draw(st.sampled_from(values))
@@ -193,7 +193,7 @@ def written(record: dict[str, Any]) -> bytes:
 
 
 @given(st.lists(RECORDS, min_size=1, max_size=6), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_lists_are_stepped_over_and_what_lies_behind_them_is_read(records: list[dict[str, Any]], data: st.DataObject) -> None:
     values = [written(record) for record in records]
     plan = plan_of(LISTED, {"text", "fixed", "count"})

@@ -21,7 +21,7 @@ from trueloop.columns.packed import Packed, packed
 from trueloop.columns.plan import Plan, encoded, plan_of
 from trueloop.columns.walk import Spans
 from trueloop.compiled import PURE_PYTHON, compiled
-from trueloop.events import Trace
+from trueloop.events import Trace, identity
 from trueloop.events.avro import avro_schema
 from trueloop.sampling import draws
 from trueloop.sampling.rows import HOT
@@ -29,6 +29,7 @@ from trueloop.testing import MemoryRegistry
 from trueloop.topics import TRACES
 
 COMPILED: Any = compiled("columns.compiled")
+HASHES: Any = compiled("events.compiled")
 CODEC = Codec(MemoryRegistry())
 needs_compiled = pytest.mark.skipif(COMPILED is None, reason="nothing was compiled here")
 
@@ -79,7 +80,7 @@ def garbled(data: st.DataObject, value: bytes) -> bytes:
 
 @needs_compiled
 @given(st.lists(TRACES_OF_ALL_KINDS, min_size=1, max_size=5), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_both_read_the_same_of_traces_that_were_tampered_with(traces: list[Trace], data: st.DataObject) -> None:
     values = [CODEC.encode(TRACES, trace) for trace in traces]
     both_agree(TRACE_PLAN, packed([garbled(data, value) for value in values]), values[0][:5])
@@ -87,14 +88,14 @@ def test_both_read_the_same_of_traces_that_were_tampered_with(traces: list[Trace
 
 @needs_compiled
 @given(st.lists(RECORDS, min_size=1, max_size=5), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_both_read_the_same_of_lists_that_were_tampered_with(records: list[dict[str, Any]], data: st.DataObject) -> None:
     both_agree(LIST_PLAN, packed([garbled(data, written(record)) for record in records]))
 
 
 @needs_compiled
 @given(st.lists(st.none() | st.binary(max_size=60), max_size=8))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_both_read_the_same_of_any_bytes(values: list[bytes | None]) -> None:
     for plan in (TRACE_PLAN, LIST_PLAN):
         both_agree(plan, packed(values))
@@ -137,7 +138,7 @@ def test_both_find_the_same_pieces_and_codes(values: list[bytes | None]) -> None
 @given(st.lists(st.binary(max_size=300), max_size=20))
 def test_the_hashes_are_those_of_hashlib(texts: list[bytes]) -> None:
     expected = [int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") for text in texts]
-    assert np.frombuffer(COMPILED.hashes(texts), np.uint64).tolist() == expected
+    assert np.frombuffer(HASHES.hashes(texts), np.uint64).tolist() == expected
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(draws, "_COMPILED", None)
         assert draws.hashes(texts).tolist() == expected
@@ -147,7 +148,27 @@ def test_the_hashes_are_those_of_hashlib(texts: list[bytes]) -> None:
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 255, 256, 257, 4096])
 def test_the_hashes_are_right_at_the_edges_of_blocks(size: int) -> None:
     text = bytes(range(256)) * 16
-    assert COMPILED.hashes([text[:size]])[::-1] == hashlib.blake2b(text[:size], digest_size=8).digest() or sys.byteorder == "big"
+    assert HASHES.hashes([text[:size]])[::-1] == hashlib.blake2b(text[:size], digest_size=8).digest() or sys.byteorder == "big"
+
+
+@needs_compiled
+@given(st.lists(st.text(max_size=150), max_size=6).map(tuple), st.integers(1, 64))
+def test_ids_are_the_same(parts: tuple[str, ...], size: int) -> None:
+    pieces = [piece for part in parts for piece in (len(part.encode()).to_bytes(8, "big"), part.encode())]
+    assert HASHES.digest(parts, size) == hashlib.blake2b(b"".join(pieces), digest_size=size).digest()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(identity, "_COMPILED", None)
+        assert identity._digest(parts, size) == HASHES.digest(parts, size)
+
+
+@needs_compiled
+def test_what_is_no_text_has_no_id() -> None:
+    wrong: list[tuple[Any, int, type[Exception]]] = [
+        (("a", b"b"), 8, TypeError), (["a"], 8, TypeError), (("a",), 0, ValueError), (("a",), 65, ValueError), (("\ud800",), 8, UnicodeEncodeError),
+    ]  # fmt: skip
+    for parts, size, error in wrong:
+        with pytest.raises(error):
+            HASHES.digest(parts, size)
 
 
 @needs_compiled
@@ -181,18 +202,20 @@ def test_spans_and_plans_that_would_lead_outside_are_refused() -> None:
     with pytest.raises(ValueError, match="most"):
         COMPILED.walk(numbers, fields, b"abcd", longs(0), longs(1), b"", 10**9)
     with pytest.raises(TypeError):
-        COMPILED.hashes([b"a", "b"])
+        HASHES.hashes([b"a", "b"])
 
 
 def test_python_takes_over_when_it_is_wanted() -> None:
-    command = "from trueloop.columns import columns, reading; from trueloop.sampling import draws; print([m._COMPILED for m in (columns, reading, draws)])"
+    names = ("columns.columns", "columns.reading", "events.identity", "sampling.draws", "adapters.faust_batch.fetched_records")
+    asked = f"{{importlib.import_module('trueloop.' + name)._COMPILED for name in {names}}}"
+    command = f"import importlib; from trueloop.config import load_settings; load_settings(); print({asked})"
     done = subprocess.run([sys.executable, "-c", command], env={PURE_PYTHON: "1"}, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[None, None, None]"
+    assert done.stdout.strip() == "{None}"
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
 def test_where_there_is_a_compiler_it_was_used() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(PURE_PYTHON, raising=False)
-        assert compiled("columns.compiled") is not None
+        assert None not in [compiled(name) for name in ("columns.compiled", "events.compiled", "adapters.faust_batch.compiled")]
     assert compiled("columns.no_such_module") is None

@@ -23,7 +23,6 @@ from trueloop.rubrics.policy import Drift
 STORED = TypeAdapter(Detector)
 LOSSES = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=25)
 SCALED = st.lists(st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 0.75, 1.0]), max_size=60)
-MANY = settings(deadline=None)  # a busy machine is no failure
 
 
 def slow_e(losses, null):
@@ -49,7 +48,6 @@ def delay(detector, losses, config, checkpoint=None):
 # The e-detector
 
 
-@MANY
 @given(LOSSES, st.floats(0.02, 1.0))
 def test_every_prefix_equals_the_definition(losses, null):
     state = ShiryaevRoberts()
@@ -61,7 +59,6 @@ def test_every_prefix_equals_the_definition(losses, null):
         assert state.log_e == pytest.approx(log(slow_e(losses[:end], null)), abs=1e-9)
 
 
-@MANY
 @given(LOSSES, st.integers(0, 25), st.floats(0.02, 1.0))
 def test_a_batch_is_its_losses_to_the_last_bit_and_stretches_join(losses, cut, null):
     whole = bet(ShiryaevRoberts(), losses, null)
@@ -126,7 +123,6 @@ def test_e_values_that_are_none_are_refused(bad):
 # Windows and their bounds
 
 
-@MANY
 @given(SCALED, SCALED, st.randoms(use_true_random=False))
 def test_windows_merge_and_order_does_not_matter(first, second, rng):
     mixed = [*first, *second]
@@ -154,7 +150,6 @@ def test_a_bound_is_exact_where_it_has_a_closed_form():
     assert bound_of(extend(LossWindow(), [1.0] * 50), 0.1) == 1.0
 
 
-@MANY
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60), st.floats(1e-4, 0.5))
 def test_a_bound_lies_above_the_mean_and_the_test_agrees_with_it(losses, error):
     window = extend(LossWindow(), losses)
@@ -229,7 +224,7 @@ def test_threshold_is_the_declared_contract_over_the_share_of_the_e_detector():
 CUTS = st.lists(st.integers(0, 600), max_size=6)
 
 
-@settings(deadline=None, max_examples=40)  # each makes 600 single updates
+@settings(max_examples=40)  # each makes 600 single updates
 @given(st.integers(0, 10_000), CUTS)
 def test_batches_are_single_updates_to_the_last_bit(seed, cuts):
     """Through references, warnings, alarms, recoveries and releases, wherever the batches are cut."""

@@ -25,8 +25,7 @@ from trueloop.drift.resampling import REPLICATES, band_high, hashed_uniforms
 from trueloop.drift.resampling import poisson as poisson_counts
 from trueloop.events import DriftState
 
-MANY = settings(deadline=None)
-SOME = settings(deadline=None, max_examples=30)  # each makes three bands of 2000 replicates
+SOME = settings(max_examples=30)  # each makes three bands of 2000 replicates
 STATISTICS = (population_stability_index, jensen_shannon_divergence, wasserstein_distance)
 VALUES = st.lists(st.floats(-5.0, 1e5), max_size=40)
 
@@ -34,7 +33,6 @@ VALUES = st.lists(st.floats(-5.0, 1e5), max_size=40)
 # Histograms
 
 
-@MANY
 @given(VALUES, VALUES, st.randoms(use_true_random=False))
 def test_histograms_merge_exactly_and_order_does_not_matter(first, second, rng):
     mixed = [*first, *second]

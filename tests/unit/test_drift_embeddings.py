@@ -16,7 +16,7 @@ from trueloop.events import DriftState
 
 STORED = TypeAdapter(EmbeddingWindow)
 SMALL = RandomFeatures(dimensions=16)
-MANY = settings(deadline=None, max_examples=30)
+MANY = settings(max_examples=30)
 
 
 def cloud(seed, n, shift=0.0, dimensions=16):

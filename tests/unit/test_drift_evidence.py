@@ -5,7 +5,7 @@ from math import exp, inf, log, nan
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trueloop.drift import (
@@ -23,7 +23,6 @@ from trueloop.drift.betting import POCKET, STAKES, log_wealth_above, log_wealth_
 from trueloop.drift.loss_window import extend, merge
 from trueloop.events import DriftState
 
-MANY = settings(deadline=None)
 COINS = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=30)
 
 
@@ -42,7 +41,6 @@ def test_e_bh_with_inverse_p_values_is_the_example_of_benjamini_and_hochberg():
     assert e_benjamini_hochberg([-log(p) for p in reversed(p_values)], fdr=0.05).rejected == (11, 12, 13, 14)
 
 
-@MANY
 @given(st.lists(st.one_of(st.none(), st.floats(-5.0, 10.0)), max_size=8), st.sampled_from([0.05, 0.1, 0.4]))
 def test_e_bh_is_the_largest_set_that_supports_itself(values, fdr):
     """Wang & Ramdas 2022: a set of size k is self-consistent when each of its e-values is at least K / (alpha k)."""
@@ -95,7 +93,6 @@ def test_the_e_value_is_the_minimum_of_its_definition():
         assert found == pytest.approx(slow, abs=0.5) or slow < 0  # where there is nothing to find it may be less
 
 
-@MANY
 @given(COINS, COINS, st.randoms(use_true_random=False))
 def test_order_and_merging_of_windows_do_not_matter_for_the_e_value(reference, current, rng):
     whole = two_sample_e_value(reference, current)
@@ -123,7 +120,6 @@ def test_an_e_value_needs_scales(arguments):
         two_sample_e_value([0.5], [nan])
 
 
-@MANY
 @given(COINS, st.lists(st.floats(0.01, 0.99), min_size=2, max_size=10, unique=True))
 def test_wealth_is_monotone_in_the_null_so_that_a_grid_bounds_it(losses, nulls):
     nulls.sort()

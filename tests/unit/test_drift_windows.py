@@ -24,7 +24,7 @@ from trueloop.events import DriftState
 
 SIZES = {"reference_size": 50, "window_size": 20}
 FEATURES = RandomFeatures(dimensions=8, frequencies=4)
-SOME = settings(deadline=None, max_examples=30)
+SOME = settings(max_examples=30)
 CUTS = st.lists(st.integers(0, 130), max_size=5)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trueloop.estimates import (
@@ -224,7 +224,6 @@ def moments(rows):
     return sample_moments(*columns)
 
 
-@settings(deadline=None)
 @given(MOMENTS, st.integers(0, 6))
 def test_parts_that_share_no_cluster_merge_to_the_whole(rows, cut):
     """Small whole numbers and powers of two: sums are exact, so merge and batch are equal to the last bit."""
@@ -234,7 +233,6 @@ def test_parts_that_share_no_cluster_merge_to_the_whole(rows, cut):
     assert moments(rows) + SampleMoments() == moments(rows)
 
 
-@settings(deadline=None)
 @given(MOMENTS, st.randoms(use_true_random=False))
 def test_order_does_not_matter(rows, rng):
     shuffled = list(rows)
@@ -445,7 +443,6 @@ def test_too_little_to_pool_with():
     assert more["x"].value is not None
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0.05, 300), st.floats(0.05, 300))
 def test_the_beta_distribution_is_that_of_scipy(x, alpha, beta):
     assert beta_cdf(x, alpha, beta) == pytest.approx(scipy.stats.beta.cdf(x, alpha, beta), abs=1e-11)

@@ -13,7 +13,7 @@ from trueloop.pairs.influence import Backing, capped_weights, influence_parts
 from trueloop.pairs.near_duplicates import SHINGLE, are_alike, similarity
 from trueloop.pairs.span_chain import SEVERITY_WEIGHTS, span_chain
 
-unhurried = settings(deadline=None, max_examples=60)
+unhurried = settings(max_examples=60)
 """The machine may be busy."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from trueloop.streams.catalog import NAMES, processors
 from trueloop.streams.rerun import RecordClock
@@ -126,7 +126,6 @@ def items(real: list[dict[str, Any]], rebuilt: list[dict[str, Any]], in_flight: 
     return comparison.result()
 
 
-@settings(deadline=None)  # the first example reads what the others find in memory; on a busy machine that takes longer than 0.2 s
 @given(st.sets(st.integers(1, 39)), st.sets(st.integers(1, 39)))
 def test_items_do_not_depend_on_how_batches_are_cut(cuts: set[int], other_cuts: set[int]) -> None:
     def cut(at: set[int]) -> list[dict[str, Any]]:

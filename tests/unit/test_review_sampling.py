@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.factories import example
@@ -61,7 +61,6 @@ def test_uncertainty_needs_a_source():
         uncertainty([])
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1), st.lists(UNIT, min_size=1, max_size=20), st.one_of(UNIT), st.floats(LEAST_UNIFORM, 1))
 def test_a_probability_is_never_below_the_floor_and_never_above_one(rate, doubts, mean, share):
     found = inclusion_probability(rate, doubts, mean_uncertainty=mean, uniform_share=share)
@@ -257,7 +256,6 @@ DEMANDS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(DEMANDS, st.floats(0, 1e6))
 def test_the_budget_is_kept_and_quotas_are_met_when_it_pays_for_them(demands, budget):
     strata = [replace(stratum, name=str(number)) for number, stratum in enumerate(demands)]

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pandas as pd
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trueloop.drift import Detector, update
@@ -293,7 +293,6 @@ def evidence_of(judgements):
     return evidence
 
 
-@settings(deadline=None)
 @given(JUDGEMENTS, JUDGEMENTS, st.randoms(use_true_random=False))
 def test_evidence_adds_subtracts_and_has_no_order(one, other, rng):
     whole = evidence_of(one + other)
@@ -303,7 +302,6 @@ def test_evidence_adds_subtracts_and_has_no_order(one, other, rng):
     assert whole - evidence_of(other) == evidence_of(one)
 
 
-@settings(deadline=None)
 @given(JUDGEMENTS)
 def test_the_posterior_forgets_as_its_definition_says(judgements):
     alpha = beta = 1.0

@@ -5,7 +5,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trueloop.adapters.documents import load_policy, shipped, source_text
@@ -24,7 +24,6 @@ def evidence(traffic: float, *, seconds: float = 30.0, losses: Moments = EVEN) -
     return Evidence(traffic=traffic, labels=100, seconds=seconds, losses={"tone": losses})
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["all", "locale=de", "locale=mt"]), st.builds(evidence, st.floats(0, 1e6), seconds=st.floats(1, 600)), min_size=1),
     st.floats(0, 1e5),

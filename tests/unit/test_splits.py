@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from trueloop.events import Message, Role, Split
 from trueloop.sampling.splits import cluster_of, split_of, template_of
 
-unhurried = settings(deadline=None, max_examples=60)
+unhurried = settings(max_examples=60)
 TEMPLATES = ("Why was I billed ${} on {}?", "Order {} of {}:\nwhere is it?", "Cancel {} {}", "My IBAN {} is wrong since {}")
 FILLED = st.builds(
     lambda template, one, other, shout: (template, template.format(one, other).upper() if shout else template.format(one, other)),

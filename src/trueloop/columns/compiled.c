@@ -1,7 +1,7 @@
-/* The walk over many Avro records, the codes of a column, and the hashes of ids, without an object per record.
+/* The walk over many Avro records, and the codes of a column, without an object per record.
 
-   Each function does what its counterpart in Python does (walk.py, columns.py, draws.py of sampling), and the tests hold the two to the same
-   results on the same bytes. Records are bytes of strangers: every read is preceded by a look at how many bytes its record has left, and a
+   Each function does what its counterpart in Python does (walk.py, columns.py), and the tests hold the two to the same results on the
+   same bytes. Records are bytes of strangers: every read is preceded by a look at how many bytes its record has left, and a
    record that is unusual in any way is marked irregular and left to the codec. */
 
 #define PY_SSIZE_T_CLEAN
@@ -370,11 +370,22 @@ static PyObject *pieces(PyObject *module, PyObject *arguments) {
     return found;
 }
 
-#define RECENT 16 /* values that are compared byte by byte before the dictionary is asked, whose hashes nobody can foresee */
+#define RECENT 64 /* values that are looked at, one for each hash, before the dictionary is asked, whose hashes nobody can foresee */
 
 typedef struct {
     int64_t start, size, code;
 } Known;
+
+/* A hash that strangers can foresee: it only says which of the recent values to compare with. */
+static unsigned slot_of(const uint8_t *at, int64_t size) {
+    uint64_t hash = (uint64_t)size;
+    for (int64_t left = size; left > 0; at += 8, left -= 8) {
+        uint64_t word = 0;
+        memcpy(&word, at, left < 8 ? (size_t)left : 8);
+        hash = (hash ^ word) * 0x9E3779B97F4A7C15;
+    }
+    return hash >> 58;
+}
 
 /* The code of a span: its place in `names`, where it is added if it is new. -1 on failure. */
 static int64_t code_of(const Py_buffer *data, int64_t start, int64_t size, PyObject *known, PyObject *names) {
@@ -413,23 +424,20 @@ static PyObject *codes(PyObject *module, PyObject *arguments) {
     if (known == NULL || names == NULL || coded == NULL)
         goto done;
     int64_t *code = (int64_t *)PyBytes_AS_STRING(coded);
+    const uint8_t *bytes = data.buf;
     Known recent[RECENT];
-    int held = 0, next = 0;
+    for (int slot = 0; slot < RECENT; slot++)
+        recent[slot].size = -1;
     for (Py_ssize_t row = 0; row < rows; row++) {
         int64_t from = starts[row] < 0 ? 0 : starts[row], size = ends[row] - starts[row];
-        int place = 0;
-        while (place < held && (recent[place].size != size || memcmp((char *)data.buf + recent[place].start, (char *)data.buf + from, (size_t)size) != 0))
-            place++;
-        if (place == held) {
+        Known *one = &recent[slot_of(bytes + from, size)];
+        if (one->size != size || memcmp(bytes + one->start, bytes + from, (size_t)size) != 0) {
             int64_t number = code_of(&data, from, size, known, names);
             if (number < 0)
                 goto done;
-            place = next;
-            recent[place] = (Known){from, size, number};
-            next = (next + 1) % RECENT;
-            held += held < RECENT;
+            *one = (Known){from, size, number};
         }
-        code[row] = recent[place].code;
+        code[row] = one->code;
     }
     result = PyTuple_Pack(2, coded, names);
 done:
@@ -442,106 +450,10 @@ done:
     return result;
 }
 
-/* BLAKE2b with a digest of eight bytes and no key: RFC 7693. */
-static const uint64_t IV[8] = {
-    0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
-    0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179,
-};
-static const uint8_t SIGMA[10][16] = {
-    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
-    {11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4}, {7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8},
-    {9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13}, {2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9},
-    {12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11}, {13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10},
-    {6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5}, {10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0},
-};
-
-static inline uint64_t turn(uint64_t value, int bits) { return value >> bits | value << (64 - bits); }
-
-#define MIX(a, b, c, d, x, y)      \
-    do {                           \
-        v[a] += v[b] + (x);        \
-        v[d] = turn(v[d] ^ v[a], 32); \
-        v[c] += v[d];              \
-        v[b] = turn(v[b] ^ v[c], 24); \
-        v[a] += v[b] + (y);        \
-        v[d] = turn(v[d] ^ v[a], 16); \
-        v[c] += v[d];              \
-        v[b] = turn(v[b] ^ v[c], 63); \
-    } while (0)
-
-static void compress(uint64_t *state, const uint8_t *block, uint64_t counted, int last) {
-    uint64_t v[16], m[16];
-    for (int word = 0; word < 16; word++) {
-        m[word] = 0;
-        for (int byte = 7; byte >= 0; byte--)
-            m[word] = m[word] << 8 | block[8 * word + byte];
-    }
-    memcpy(v, state, 64);
-    memcpy(v + 8, IV, 64);
-    v[12] ^= counted;
-    if (last)
-        v[14] = ~v[14];
-#pragma GCC unroll 12
-    for (int round = 0; round < 12; round++) {
-        const uint8_t *s = SIGMA[round % 10];
-        MIX(0, 4, 8, 12, m[s[0]], m[s[1]]);
-        MIX(1, 5, 9, 13, m[s[2]], m[s[3]]);
-        MIX(2, 6, 10, 14, m[s[4]], m[s[5]]);
-        MIX(3, 7, 11, 15, m[s[6]], m[s[7]]);
-        MIX(0, 5, 10, 15, m[s[8]], m[s[9]]);
-        MIX(1, 6, 11, 12, m[s[10]], m[s[11]]);
-        MIX(2, 7, 8, 13, m[s[12]], m[s[13]]);
-        MIX(3, 4, 9, 14, m[s[14]], m[s[15]]);
-    }
-    for (int word = 0; word < 8; word++)
-        state[word] ^= v[word] ^ v[word + 8];
-}
-
-/* The digest read as a big-endian number. */
-static uint64_t blake2b(const uint8_t *data, Py_ssize_t size) {
-    uint64_t state[8];
-    memcpy(state, IV, 64);
-    state[0] ^= 0x01010000 ^ 8;
-    Py_ssize_t done = 0;
-    for (; size - done > 128; done += 128)
-        compress(state, data + done, (uint64_t)(done + 128), 0);
-    uint8_t block[128] = {0};
-    memcpy(block, data + done, (size_t)(size - done));
-    compress(state, block, (uint64_t)size, 1);
-    uint64_t number = 0;
-    for (int byte = 0; byte < 8; byte++)
-        number = number << 8 | (state[0] >> (8 * byte) & 0xFF);
-    return number;
-}
-
-PyDoc_STRVAR(hashes_doc, "hashes(texts)\n--\n\nReturn 64 bits of the BLAKE2b hash of each, as bytes of an array of the machine's byte order.");
-
-static PyObject *hashes(PyObject *module, PyObject *texts) {
-    (void)module;
-    if (!PyList_Check(texts)) {
-        PyErr_SetString(PyExc_TypeError, "expected a list of bytes");
-        return NULL;
-    }
-    Py_ssize_t rows = PyList_GET_SIZE(texts);
-    PyObject *found = PyBytes_FromStringAndSize(NULL, rows * 8);
-    for (Py_ssize_t row = 0; found != NULL && row < rows; row++) {
-        PyObject *text = PyList_GET_ITEM(texts, row);
-        if (!PyBytes_Check(text)) {
-            PyErr_SetString(PyExc_TypeError, "expected a list of bytes");
-            Py_CLEAR(found);
-            break;
-        }
-        uint64_t number = blake2b((const uint8_t *)PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text));
-        memcpy(PyBytes_AS_STRING(found) + 8 * row, &number, 8);
-    }
-    return found;
-}
-
 static PyMethodDef functions[] = {
     {"walk", walk, METH_VARARGS, walk_doc},
     {"pieces", pieces, METH_VARARGS, pieces_doc},
     {"codes", codes, METH_VARARGS, codes_doc},
-    {"hashes", hashes, METH_O, hashes_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -14,6 +14,8 @@ stake expects a smaller one."""
 POCKET = 0.05
 """Share of his wealth that a gambler keeps out of the game, so that nobody is ruined."""
 
+_ALL = -1.0 + 1e-12
+"""A gain of all that was staked, up to rounding."""
 _RUIN = -1e9
 """Logarithm of what is left to who lost all: finite, so that a value which did not come, counted zero times, costs nothing."""
 
@@ -82,9 +84,10 @@ def _column(window: LossWindow) -> tuple[Floats, Floats]:
 def _log_wealth(values: Floats, counts: Floats, nulls: Floats) -> Floats:
     """Return wealth by (stakes, k); by (stakes, k, n) when counts are those of n moments, shape (values, n)."""
     wealth = np.empty((len(STAKES), len(nulls), *counts.shape[1:]))
-    with np.errstate(divide="ignore"):  # at m = 1 there is no room above, so everything is staked; and what is lost wholly has no logarithm
+    with np.errstate(divide="ignore"):  # at m = 1 there is no room above, so everything is staked
         for index, stake in enumerate(STAKES):
             bet = np.minimum(stake / (nulls * (1.0 - nulls)), 1.0 / nulls)
-            each = np.log1p(np.maximum(bet[:, np.newaxis] * (values - nulls[:, np.newaxis]), -1.0))
-            wealth[index] = np.maximum(each, _RUIN) @ counts
+            gain = bet[:, np.newaxis] * (values - nulls[:, np.newaxis])
+            # 1 / m times m is 1 but for rounding: who staked all and lost keeps nothing, and not the last bit.
+            wealth[index] = np.where(gain > _ALL, np.log1p(np.maximum(gain, _ALL)), _RUIN) @ counts
     return np.asarray(np.logaddexp(wealth + log(1.0 - POCKET), log(POCKET)))

@@ -3,10 +3,16 @@
 import hashlib
 from collections.abc import Sequence
 
+from trueloop.compiled import compiled
+
 _ID_BYTES = 16
+_COMPILED = compiled("events.compiled")
 
 
 def _digest(parts: Sequence[str], size: int) -> bytes:
+    if _COMPILED is not None:
+        found: bytes = _COMPILED.digest(tuple(parts), size)
+        return found
     pieces: list[bytes] = []
     for part in parts:
         data = part.encode()

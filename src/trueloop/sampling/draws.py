@@ -9,7 +9,7 @@ from trueloop.compiled import compiled
 
 Hashes = npt.NDArray[np.uint64]
 _BYTES = 8
-_COMPILED = compiled("columns.compiled")
+_COMPILED = compiled("events.compiled")
 
 
 def hashes(trace_ids: list[bytes]) -> Hashes:

@@ -102,6 +102,8 @@ static PyObject *spans(PyObject *module, PyObject *arguments) {
         read_long(&cursor); /* attributes; none is defined */
         each[TIMESTAMPS][row] = (int64_t)((uint64_t)first_timestamp + (uint64_t)read_long(&cursor));
         each[OFFSETS][row] = (int64_t)((uint64_t)base_offset + (uint64_t)read_long(&cursor));
+        if (row > 0 && each[OFFSETS][row] <= each[OFFSETS][row - 1] && cursor.fault == NULL)
+            cursor.fault = "offsets do not ascend"; /* who searches among them would pass over records */
         if (cursor.fault == NULL)
             read_piece(&cursor, bytes, shift, &each[KEY_STARTS][row], &each[KEY_ENDS][row]);
         if (cursor.fault == NULL)

@@ -77,6 +77,9 @@ class _Opened:
 
     def take(self, most: int, at: int = 0) -> tuple[memoryview, Spans]:
         """Return the first records, at most so many, as spans of a buffer where their bytes lie at `at`, and these bytes."""
+        if at == self.lies_at and most >= len(self.spans.offsets) and not self.edges[0]:
+            whole, self.spans = self.spans, self.spans[:0]
+            return self.data, whole
         edges, taken, self.edges = self.edges[: most + 1], self.spans[:most], self.edges[most:]
         self.spans = self.spans[most:]
         first, last = int(edges[0]), int(edges[-1])
@@ -117,7 +120,8 @@ class SpannedRecordsOfFetch(FetchedRecords):
             if not self._is_aborted(batch) and not batch.is_control_batch:
                 opened = _opened(batch, data, at)
                 skipped = int(np.searchsorted(opened.spans.offsets, self.next_fetch_offset))
-                opened.take(skipped)
+                if skipped:
+                    opened.take(skipped)
                 if len(opened.spans.offsets):
                     self._opened = opened
             if self._opened is None:

@@ -55,7 +55,7 @@ class Record(NamedTuple):
     timestamp_type: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Spans:
     """Where the records lie in a buffer, a row each: start and end of key and value (-1: there is none), the place of the number of headers (-1: it
     is 0), and what their timestamps are (0: the producer's, 1: the broker's)."""
@@ -70,7 +70,7 @@ class Spans:
     headers: Ints
 
     def __getitem__(self, rows: slice) -> "Spans":
-        return Spans(*(getattr(self, each.name)[rows] for each in fields(self)))
+        return Spans(*[getattr(self, name)[rows] for name in _COLUMNS])
 
     def moved(self, by: int) -> "Spans":
         """Return the spans in a buffer where the same bytes lie so much further behind (or before, below 0)."""
@@ -80,7 +80,10 @@ class Spans:
     @classmethod
     def joined(cls, parts: "Sequence[Spans]") -> "Spans":
         """Return the rows of all parts."""
-        return parts[0] if len(parts) == 1 else cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
+        return parts[0] if len(parts) == 1 else cls(*[np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS])
+
+
+_COLUMNS = tuple(each.name for each in fields(Spans))
 
 
 class SpannedRecords(Sequence[Record]):
