@@ -124,17 +124,18 @@ def task(number: int) -> ReviewTask:
     )  # fmt: skip
 
 
-def label(number: int, rater: int, value: int) -> Label:
-    """What a reviewer says of a task."""
+def label(number: int, rater: int, value: int, minute: int) -> Label:
+    """What a reviewer says of a task, so many minutes after the first."""
     said = [Rating(candidate_id="a", dimension="tone", value=value)]
-    return Label(event_id=f"label-{number}-{rater}-{value}", occurred_at=NOW, task_id=f"task-{number}", reviewer_id=f"r{rater}", ratings=said, **NAMES)
+    at = NOW - timedelta(days=8) + timedelta(minutes=minute)
+    return Label(event_id=f"label-{number}-{rater}-{minute}", occurred_at=at, task_id=f"task-{number}", reviewer_id=f"r{rater}", ratings=said, **NAMES)
 
 
 def reviewing(number: int, chance: random.Random) -> list[Event]:
     """A task, LABELS labels of it, and for one in ten the known answer."""
     truth = int(chance.random() < 0.5)
     raters = chance.sample(range(RATERS), LABELS)
-    labels = [label(number, rater, truth if chance.random() < 0.85 else 1 - truth) for rater in raters]
+    labels = [label(number, rater, truth if chance.random() < 0.85 else 1 - truth, number) for rater in raters]
     known = [Rating(candidate_id="a", dimension="tone", value=truth)]
     gold = [GoldAnswer(event_id=f"gold-{number}", occurred_at=NOW, task_id=f"task-{number}", ratings=known, **NAMES)] if number % 10 == 0 else []
     return [task(number), *labels, *gold]
@@ -202,7 +203,9 @@ def rolling(
 
 def main() -> None:
     """Measure, print, write."""
-    kept = rolling("reviewers", reviewers.PROCESSOR, reviewing, lambda number, revision: label(number, revision % RATERS, revision % 2), LABELS)
+    kept = rolling(
+        "reviewers", reviewers.PROCESSOR, reviewing, lambda number, revision: label(number, revision % RATERS, revision % 2, SIZES[-1] + revision), LABELS
+    )
     kept += rolling("estimates", estimates.PROCESSOR, estimating, lambda number, revision: truth(number, revision % 2, revision), 1)
     found = {"machine": machine(), "functions": functions(), "workers": kept}
     lines = [
