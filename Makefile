@@ -75,6 +75,7 @@ test-faults: fetch ## Run the long forms of the faults, one after the other; pri
 .PHONY: test-long
 test-long: install ## Run the long tests: soak runs and the simulations of the statistics.
 	$(BIN)/pytest -m long $(PARALLEL_TESTS) $(BROKER_TESTS)
+	$(BIN)/pytest -n 2 --hypothesis-profile exploring -m 'hypothesis and not long' tests/unit tests/processors
 
 .PHONY: operating-characteristics
 operating-characteristics: install ## Simulate what the statistics declare: coverage, bias, false alarms, attacks; writes bench/results/operating_characteristics.md.

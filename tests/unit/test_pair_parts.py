@@ -121,7 +121,7 @@ NAMES = ("ada", "ben", "cleo", "dan", "eve", "finn", "gus")
 BACKINGS = st.lists(
     st.builds(
         Backing,
-        weight=st.floats(0, 10, allow_subnormal=False),
+        weight=st.just(0.0) | st.floats(1e-9, 10),  # beside 1.0, what is below a float's resolution may vanish
         reviewers=st.lists(st.sampled_from(NAMES), max_size=3).map(tuple),
         appellant=st.none() | st.sampled_from(("s1", "s2", "s3")),
     ),
