@@ -112,14 +112,17 @@ def tasks(runtime: EmbeddedRuntime, settings: Settings, codec: Codec) -> list[Re
 def adjudications(settings: Settings, codec: Codec) -> list[ReviewTask]:
     """What adjudicators were asked, once they were asked about every task that is open."""
 
+    def queued() -> list[ReviewTask]:
+        return [event for event in read_events(settings.kafka, codec, topics.REVIEW_QUEUE) if isinstance(event, ReviewTask)]
+
     def asked() -> dict[str, ReviewTask]:
-        read = read_events(settings.kafka, codec, topics.REVIEW_QUEUE)
-        return {event.adjudicates: event for event in read if isinstance(event, ReviewTask) and event.adjudicates}
+        return {task.adjudicates: task for task in queued() if task.adjudicates}
 
     def all_asked() -> bool:
         truths = {event.task_id: event for event in read_events(settings.kafka, codec, topics.TRUTHS) if isinstance(event, ItemTruth)}
         unsettled = {key for key, truth in truths.items() if truth.adjudicate}
-        return len(truths) > N_TRACES / 2 and bool(unsettled) and unsettled <= asked().keys()
+        own = {task.task_id for task in queued() if not task.adjudicates}
+        return len(own) > N_TRACES / 2 and own <= truths.keys() and len(unsettled) > 1 and unsettled <= asked().keys()
 
     until(all_asked, "adjudicators are asked")
     return sorted(asked().values(), key=lambda task: task.task_id)
@@ -247,7 +250,8 @@ def test_truths_pairs_and_estimates_reach_the_analyst(runtime: EmbeddedRuntime, 
     pairs = {event.pair_id: event for event in read_events(settings.kafka, codec, topics.PREFERENCE_PAIRS) if isinstance(event, PreferencePair)}
     assert truths.keys() == {task.task_id for task in tasks}
     decided = {truth.task_id for truth in truths.values() if truth.adjudicators}
-    assert 2 * len(decided) >= len(adjudications(settings, codec)) - 1 > 1
+    # Half of those that were asked when the senior came; labels that were still on their way then may have opened more.
+    assert 0 < len(decided) < len(adjudications(settings, codec))
     assert {pair.task_id for pair in pairs.values() if "senior" in pair.reviewers} <= decided
     live = [pair for pair in pairs.values() if not pair.withdrawn]
     assert live
