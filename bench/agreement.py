@@ -8,13 +8,14 @@ import random
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from machine import machine  # the script runs from this folder
+from in_memory import ROUNDS, Worker, cpu  # the script runs from this folder
+from machine import machine
 
 from trueloop.agreement import Evidence, Moments, Replicates, fleiss_kappa, gwet_ac1, gwet_ac2, krippendorff_alpha, observed_agreement
 from trueloop.agreement.coincidences import Coincidences
@@ -29,22 +30,11 @@ from trueloop.testing import MemoryRegistry
 from trueloop.topics import AGREEMENT
 
 RESULTS = Path(__file__).parent / "results"
-ROUNDS = 5
 UNITS = 20_000
 LABELS = 5
 SIZES = (1_000, 10_000, 100_000)
 UPDATES, BATCH = 2_000, 20
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
-
-
-def cpu(act: Callable[[], Any]) -> float:
-    """Return the median CPU seconds of an act."""
-    taken = []
-    for _ in range(ROUNDS):
-        begun = time.process_time()
-        act()
-        taken.append(time.process_time() - begun)
-    return median(taken)
 
 
 def ratings(chance: random.Random, labels: int = LABELS) -> dict[int, int]:
@@ -144,31 +134,11 @@ def contribution(number: int, counts: dict[int, int], revision: int) -> Agreemen
     )
 
 
-class Worker:
-    """The processor with its states, as a lane holds them, less decoding and storing."""
-
-    def __init__(self) -> None:
-        self.context, self.view, self.states = context(), PROCESSOR.view(), {}  # type: ignore[misc]
-        self.out: tuple[Any, ...] = ()
-
-    def take(self, events: Sequence[AgreementUnits]) -> None:
-        """Step over a batch and summarise."""
-        touched: dict[str, None] = {}
-        for event in events:
-            key = PROCESSOR.key(event)  # type: ignore[misc]
-            old = self.states.get(key)
-            step = PROCESSOR.step(old, event, source=Source("agreement-units", 0, 0), now=NOW, final=False, context=self.context)
-            self.view.fold(key, old, step.state)
-            self.states[key] = step.state
-            touched |= dict.fromkeys(step.touched)
-        self.out = self.view.summarise(tuple(touched), now=NOW, context=self.context)
-
-
 def processor() -> list[dict[str, Any]]:
     """Return what a further label costs when the window already holds so many units of five labels."""
     rows, chance = [], random.Random(2)
     for size in SIZES:
-        worker = Worker()
+        worker = Worker(PROCESSOR, context(), NOW)
         begun = time.process_time()
         worker.take([contribution(number, ratings(chance), LABELS) for number in range(size)])
         filled = time.process_time() - begun
@@ -189,11 +159,11 @@ def bytes_per_key() -> dict[str, int]:
     """Return what a task and its series weigh, stored and in memory, and what an estimate weighs on the topic."""
     chance, size = random.Random(3), 20_000
     events = [contribution(number, ratings(chance), LABELS) for number in range(size)]
-    worker = Worker()
+    worker = Worker(PROCESSOR, context(), NOW)
     worker.take(events[:100])
     stored = [PROCESSOR.dump(state) for state in worker.states.values()]
     tracemalloc.start()
-    full = Worker()
+    full = Worker(PROCESSOR, context(), NOW)
     before = tracemalloc.get_traced_memory()[0]
     for event in events:
         key = PROCESSOR.key(event)  # type: ignore[misc]

@@ -7,13 +7,14 @@ is the median of five. The coefficients of agreement are in bench/agreement.py, 
 import json
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from machine import machine  # the script runs from this folder
+from in_memory import ROUNDS, Worker, cpu  # the script runs from this folder
+from machine import machine
 
 from trueloop import statistics
 from trueloop.events import (
@@ -35,26 +36,15 @@ from trueloop.events import (
     UnitTruth,
 )  # fmt: skip
 from trueloop.processors import estimates, reviewers
-from trueloop.processors.processor import Context, Processor, Source
+from trueloop.processors.processor import Context, Processor
 from trueloop.rubrics import Governance, Policy, Rubric
 
 RESULTS = Path(__file__).parent / "results"
-ROUNDS = 5
 UNITS, RATERS, LABELS = 2_000, 20, 5
 SIZES = (1_000, 5_000)
 MORE, BATCH = 1_000, 20
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 NAMES = {"application": "bench", "rubric_id": "bench", "rubric_version": 1}
-
-
-def cpu(act: Callable[[], Any]) -> float:
-    """Return the median CPU seconds of an act."""
-    taken = []
-    for _ in range(ROUNDS):
-        begun = time.process_time()
-        act()
-        taken.append(time.process_time() - begun)
-    return median(taken)
 
 
 def labels_of(chance: random.Random) -> dict[str, list[Any]]:
@@ -157,32 +147,11 @@ def estimating(number: int, chance: random.Random) -> list[Event]:
     return [drawn, truth(number, float(chance.random() < 0.7), 0)]
 
 
-class Worker:
-    """A processor with its states, as a lane holds them, less decoding and storing."""
-
-    def __init__(self, processor: Processor) -> None:
-        self.processor, self.context, self.view, self.offset = processor, context(), processor.view(), 0  # type: ignore[misc]
-        self.states: dict[str, Any] = {}
-
-    def take(self, events: Sequence[Event]) -> None:
-        """Step over a batch and summarise."""
-        touched: dict[str, None] = {}
-        for event in events:
-            self.offset += 1
-            key = self.processor.key(event)  # type: ignore[misc]
-            old = self.states.get(key)
-            step = self.processor.step(old, event, source=Source("topic", 0, self.offset), now=NOW, final=False, context=self.context)
-            self.view.fold(key, old, step.state)
-            self.states[key] = step.state
-            touched |= dict.fromkeys(step.touched)
-        tuple(self.view.summarise(tuple(touched), now=NOW, context=self.context))
-
-
 def rolling(
     name: str, processor: Processor, unit: Callable[[int, random.Random], list[Event]], again: Callable[[int, int], Event], labels: int
 ) -> list[dict[str, Any]]:
     """Return what a unit costs while SIZES of them come in, and what a further label costs then, BATCH at once."""
-    rows, chance, worker, number, revision = [], random.Random(2), Worker(processor), 0, 0
+    rows, chance, worker, number, revision = [], random.Random(2), Worker(processor, context(), NOW), 0, 0
     for size in SIZES:
         begun, first = time.process_time(), number
         while number < size:
