@@ -126,6 +126,10 @@ bench-state: fetch build/rocksdb/installed ## Measure state in memory beside Roc
 bench-dpo: install ## Measure a DPO step beside a bare loop of torch and beside TRL; writes bench/results/dpo_step.md.
 	$(BIN)/python bench/dpo_step.py $(ARGS)
 
+.PHONY: bench-jobs
+bench-jobs: fetch ## Measure how long a small training job waits before it starts; writes bench/results/job_start.md.
+	$(BIN)/python bench/job_start.py $(ARGS)
+
 .PHONY: bench-optimisers
 bench-optimisers: install ## Train by every method on the same labels, of which some are wrong (an hour or two, goes on where it was); writes bench/results/optimisers.md.
 	$(BIN)/python bench/optimisers.py $(ARGS)
