@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trueloop.trainers.calibration_snapshot import CalibrationSnapshot, take_snapshot
-from trueloop.trainers.evaluation_material import PROBE, Material, gather
+from trueloop.trainers.evaluation_material import Material, gather
 from trueloop.trainers.job_context import JobContext
 from trueloop.trainers.judge_panel import Verdicts, ask_judges
 from trueloop.trainers.model_scores import ModelScores, model_scores
@@ -21,7 +21,7 @@ from trueloop.gates.probes import probes_hash
 from trueloop.gates.scores import paired_scores
 from trueloop.labels.judge_agreement import JudgeAgreement
 from trueloop.rubrics import InForce, canonical_json
-from trueloop.rubrics.gate_policy import PEOPLE
+from trueloop.rubrics.gate_policy import PEOPLE, PROBE
 
 
 def evaluate(context: JobContext, result: TrainingResult) -> Iterator[Event]:
