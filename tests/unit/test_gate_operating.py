@@ -104,11 +104,13 @@ def test_probes_alone_are_counted_and_take_no_share_of_the_error() -> None:
     assert chances(governed, scenarios(governed, 0.02)[1], assumed, n=0)[Verdict.PASS] == 1.0
 
 
-def test_probes_of_safety_take_nothing_from_the_error_of_other_blocks() -> None:
-    """Holm corrects for the tests that are no matter of safety: with probes that all hold, as many candidates are blocked as without."""
+@pytest.mark.parametrize("safety", [True, False])
+def test_probes_take_nothing_from_the_error_of_other_blocks(safety: bool) -> None:
+    """Holm corrects for what is inferred, and of probes nothing is: with probes that all hold, as many candidates are blocked as without."""
+    probed = {"dimensions": [*TWO["dimensions"], {**PROBED["dimensions"][2], "safety": safety}]}
     assumed = Assumptions({"accuracy": 0.93, "safety": 0.95}, probes={"probe:privacy": 12}, unsafe=0.0)
     worse = Scenario("worse", {"accuracy": -0.02})
-    with_probes, without = (chances(policy(gate=gate), worse, assumed, n=800) for gate in (PROBED, {"dimensions": TWO["dimensions"]}))
+    with_probes, without = (chances(policy(gate=gate), worse, assumed, n=800) for gate in (probed, {"dimensions": TWO["dimensions"]}))
     assert with_probes == without
 
 

@@ -70,7 +70,7 @@ def power(
         for size in _sizes(policy, n or ())
         for scenario in scenarios(policy, better)
     ]
-    asked, tests = policy.gate.asks_people, sum(not each.gate.safety for each in requirements(policy, judged_by))
+    asked, tests = policy.gate.asks_people, sum(each.is_corrected for each in requirements(policy, judged_by))
     people = [] if asked is None else people_power(policy.gate, asked, taken, tests=tests, simulations=simulations, random=random)
     _show_power(policy, taken, assumed, rows, people, as_json=as_json, run=(simulations, seed))
 
