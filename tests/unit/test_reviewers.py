@@ -209,6 +209,44 @@ def test_it_says_when_it_did_not_converge():
     assert not dawid_skene(*columns(rows), max_iterations=2).converged
 
 
+@pytest.mark.parametrize(("accuracy", "per_item"), [(0.9, 1), (0.75, 2), (0.6, 2), (0.6, 3), (0.5, 3)])
+def test_labels_that_say_little_are_fitted_in_few_steps_and_to_what_em_alone_comes_to(accuracy, per_item):
+    """EM alone takes thousands of steps here; what it comes to, it stays at."""
+    _, rows = panel(6, dict.fromkeys("abcdef", accuracy), n_items=600, per_item=per_item)
+    fit = dawid_skene(*columns(rows), tolerance=1e-6, max_iterations=1000)
+    assert fit.converged
+    assert all(after >= before - 1e-9 for before, after in zip(fit.objective, fit.objective[1:], strict=False))
+    alone = slow_smoothed_em(rows, fit)
+    for reviewer in "abcdef":
+        assert alone[reviewer] == pytest.approx(fit.accuracy(reviewer), abs=1e-4)
+
+
+def slow_smoothed_em(rows, fit, rounds=3):
+    """The accuracies of reviewers after some steps of EM from a fit: equations 2.3 to 2.5 with the prior's labels, nothing vectorised."""
+    smooth = [[COMPETENCE if j == v else 1 - COMPETENCE for v in (0, 1)] for j in (0, 1)]
+    truth, observers = dict(fit.posterior), sorted(fit.confusion)
+    for _ in range(rounds):
+        mass = [0.5 + sum(each[j] for each in truth.values()) for j in (0, 1)]
+        prevalence = [each / sum(mass) for each in mass]
+        counts = {k: [[smooth[j][v] + sum(truth[i][j] for i, o, said in rows if (o, said) == (k, v)) for v in (0, 1)] for j in (0, 1)] for k in observers}
+        confusion = {k: [[count / sum(row) for count in row] for row in counts[k]] for k in observers}
+        joint = {i: list(prevalence) for i in truth}
+        for i, k, v in rows:
+            joint[i] = [joint[i][j] * confusion[k][j][v] for j in (0, 1)]
+        truth = {i: [each / sum(both) for each in both] for i, both in joint.items()}
+    return {k: sum(prevalence[j] * confusion[k][j][j] for j in (0, 1)) for k in observers}
+
+
+def test_items_of_whom_the_same_is_said_count_as_often_as_they_are_there():
+    _, rows = panel(7, {"a": 0.9, "b": 0.7, "c": 0.6}, n_items=50)
+    fit = dawid_skene(*columns(rows), smoothing=0)
+    assert fit.n_labels == dict.fromkeys("abc", 50)
+    prevalence, _, truth = slow_em(rows, (0, 1), 2000)
+    assert fit.prevalence == pytest.approx(tuple(prevalence.values()), abs=1e-6)
+    assert {item: row[1] for item, row in fit.posterior.items()} == pytest.approx({item: row[1] for item, row in truth.items()}, abs=1e-6)
+    assert len(set(fit.posterior.values())) <= 8  # of three reviewers who say one of two things
+
+
 def test_labels_from_a_data_frame():
     frame = pd.DataFrame(DAWID_SKENE_1979, columns=["patient", "who", "said"])
     assert dawid_skene("patient", "who", "said", data=frame) == dawid_skene(*columns(DAWID_SKENE_1979))

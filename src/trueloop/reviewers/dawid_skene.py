@@ -12,6 +12,9 @@ from trueloop.reviewers.expectation_maximisation import CodedLabels, Fit, Ints
 
 Row = tuple[Any, Any, Any]
 Names = tuple[Any, ...]
+Code = tuple[int, int, int]
+"""Item, reviewer and value of a label, by their places."""
+Pattern = tuple[int, tuple[tuple[int, int], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,25 +117,39 @@ def _fitted(rows: list[Row], categories: Sequence[Any] | None, known: Mapping[An
     item_names, reviewer_names = _ordered(item for item, _, _ in rows), _ordered(reviewer for _, reviewer, _ in rows)
     anchors = {item: known[item] for item in item_names if item in known}
     possible = _ordered([*(value for _, _, value in rows), *anchors.values()]) if categories is None else tuple(categories)
-    places = np.array([_place(possible, anchors[item], "a known truth") if item in anchors else -1 for item in item_names])
+    places = [_place(possible, anchors[item], "a known truth") if item in anchors else -1 for item in item_names]
     coded = _coded(rows, item_names, reviewer_names, possible)
-    labels = CodedLabels(coded[:, 0], coded[:, 1], coded[:, 2], len(item_names), len(reviewer_names), len(possible))
-    fit = Fit(labels, places, settings.smoothing)
+    pattern_of, patterns = _patterns(coded, places)
+    labels = CodedLabels(*_labels_of(patterns), np.bincount(pattern_of).astype(np.float64), len(reviewer_names), len(possible))
+    fit = Fit(labels, np.array([anchor for anchor, _ in patterns]), settings.smoothing)
     converged = fit.run(settings.tolerance, settings.max_iterations)
-    return _described(fit, item_names, reviewer_names, possible, converged=converged)
-
-
-def _described(fit: Fit, items: Names, reviewers: Names, categories: Names, *, converged: bool) -> DawidSkene:
+    truths = [tuple(row) for row in fit.truth.tolist()]
     return DawidSkene(
-        categories,
+        possible,
         tuple(fit.prevalence.tolist()),
-        {name: fit.rows_of(place) for place, name in enumerate(reviewers)},
-        {name: tuple(row) for name, row in zip(items, fit.truth.tolist(), strict=True)},
-        dict(zip(reviewers, np.bincount(fit.labels.reviewers).tolist(), strict=True)),
+        {name: fit.rows_of(place) for place, name in enumerate(reviewer_names)},
+        {name: truths[pattern] for name, pattern in zip(item_names, pattern_of, strict=True)},
+        dict(zip(reviewer_names, np.bincount([reviewer for _, reviewer, _ in coded]).tolist(), strict=True)),
         tuple(fit.objective),
         fit.log_likelihood,
         converged,
     )
+
+
+def _patterns(coded: list[Code], anchors: list[int]) -> tuple[list[int], list[Pattern]]:
+    """Return the pattern of each item, and the patterns: known truth or -1, and who says what. There are far fewer than items where reviewers are few."""
+    said: list[list[tuple[int, int]]] = [[] for _ in anchors]
+    for item, reviewer, value in coded:
+        said[item].append((reviewer, value))
+    places: dict[Pattern, int] = {}
+    pattern_of = [places.setdefault((anchor, tuple(each)), len(places)) for anchor, each in zip(anchors, said, strict=True)]
+    return pattern_of, list(places)
+
+
+def _labels_of(patterns: list[Pattern]) -> tuple[Ints, Ints, Ints]:
+    rows = [(place, *each) for place, (_, said) in enumerate(patterns) for each in said]
+    items, reviewers, values = np.array(rows, np.int64).T
+    return items, reviewers, values
 
 
 def _rows(items: list[Any], reviewers: list[Any], values: list[Any]) -> list[Row]:
@@ -149,10 +166,9 @@ def _ordered(names: Iterable[Any]) -> Names:
     return tuple(sorted(set(names), key=lambda name: (type(name).__name__, name if isinstance(name, int | float) else 0, repr(name))))
 
 
-def _coded(rows: list[Row], items: Sequence[Any], reviewers: Sequence[Any], categories: Sequence[Any]) -> Ints:
+def _coded(rows: list[Row], items: Sequence[Any], reviewers: Sequence[Any], categories: Sequence[Any]) -> list[Code]:
     item_place, reviewer_place = ({name: place for place, name in enumerate(names)} for names in (items, reviewers))
-    coded = [(item_place[item], reviewer_place[reviewer], _place(categories, value, "a value")) for item, reviewer, value in rows]
-    return np.array(sorted(coded), np.int64)
+    return sorted((item_place[item], reviewer_place[reviewer], _place(categories, value, "a value")) for item, reviewer, value in rows)
 
 
 def _place(categories: Sequence[Any], value: Any, what: str) -> int:
