@@ -10,12 +10,11 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from trueloop.trainers.frame.finished_checkpoint import finish
 from trueloop.trainers.frame.fitting_rows import require_fitting
-from trueloop.trainers.frame.held_out import HeldOut, pair_scorer, split_by_prompt
+from trueloop.trainers.frame.held_out import HeldOut, hold_out, pair_scorer
 from trueloop.trainers.frame.job_config import JobConfig, Progress
 from trueloop.trainers.frame.pair_rows import read_pairs
 from trueloop.trainers.frame.policy_model import Policy, load_policy, prepare
 from trueloop.trainers.frame.stopping import HeldOutStopping
-from trueloop.trainers.frame.training_errors import DatasetError
 from trueloop.trainers.frame.training_report import TrainingReport
 from trueloop.trainers.frame.training_run import run, state_directory, trainer_arguments
 
@@ -70,9 +69,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     """
     started = time.monotonic()
     pairs = read_pairs(config.dataset_file, weighted=config.weighted)
-    rows, held = split_by_prompt(pairs.rows, config.stopping.share, config.seed)
-    if not rows or (config.stopping.share and not held):
-        raise DatasetError(f"of {len(pairs.rows)} pairs {len(held)} are held out; expected some on each side: collect more prompts, or change stopping.share")
+    rows, held = hold_out(pairs.rows, config.stopping, config.seed)
     prepare(config)
     policy = load_policy(config)
     require_fitting(rows, policy.tokenizer, config.max_length_tokens)

@@ -1,6 +1,7 @@
-"""What the log says of jobs: which attempts people ordered or cancelled, and which have their final result."""
+"""What the log says of jobs: which attempts people ordered or cancelled, which have their final result, and which checkpoints were evaluated."""
 
 import time
+from datetime import datetime
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
@@ -9,14 +10,16 @@ from trueloop.adapters.log_positions import LogPositions
 from trueloop.codec import Codec
 from trueloop.config import KafkaSettings
 from trueloop.errors import DecodeError, UnavailableError
-from trueloop.events import JobOrder, JobOrderKind, TrainingResult
-from trueloop.topics import JOB_ORDERS, TRAINING_RESULTS, Topic
+from trueloop.events import Evaluation, JobOrder, JobOrderKind, TrainingResult
+from trueloop.topics import EVALUATIONS, JOB_ORDERS, TRAINING_RESULTS, Topic
 
-_TOPICS = (JOB_ORDERS, TRAINING_RESULTS)
+_TOPICS = (JOB_ORDERS, TRAINING_RESULTS, EVALUATIONS)
 
 
 class JobBook:
-    """Reads `job-orders` and `training-results` from their beginning and along, without joining a group: every worker hears every order.
+    """Reads `job-orders`, `training-results` and `evaluations` from their beginning and along, without joining a group: every worker hears every order.
+
+    Each record is read once, whatever is asked how often; of an evaluation no more is kept than whose it was and when.
 
     A worker that comes to a request, its group's first or one that was replayed into another group, learns here whether it was answered.
     """
@@ -29,6 +32,7 @@ class JobBook:
         self._attempts: dict[str, int] = {}
         self._cancelled: dict[tuple[str, int], JobOrder] = {}
         self._results: dict[tuple[str, int], TrainingResult] = {}
+        self._evaluated: dict[str, datetime] = {}
         settings = {"group.id": "trueloop-reader", "enable.auto.commit": False, "auto.offset.reset": "earliest", "enable.partition.eof": True}
         self._consumer = Consumer(client_config(kafka) | settings | {"fetch.wait.max.ms": 100})
         self._consumer.assign([TopicPartition(name, 0, OFFSET_BEGINNING) for name in self._topics])
@@ -45,6 +49,11 @@ class JobBook:
         """Return the final result of an attempt, the first if there are several."""
         return self._results.get((job_id, attempt))
 
+    def is_evaluated(self, result: TrainingResult) -> bool:
+        """Return whether the checkpoint of a result was evaluated at or after the result."""
+        newest = self._evaluated.get(str(result.checkpoint))
+        return newest is not None and newest >= result.occurred_at
+
     def glance(self) -> None:
         """Take what has come, without waiting. Raises UnavailableError when a topic cannot be read."""
         for message in self._consumer.consume(100, 0.0):
@@ -57,7 +66,7 @@ class JobBook:
         deadline = time.monotonic() + TIMEOUT_S
         while any(self._next[name] < end for name, end in wanted.items()):
             if time.monotonic() > deadline:
-                raise UnavailableError(f"{' and '.join(self._topics)} could not be read within {TIMEOUT_S:g} s; is the broker up?")
+                raise UnavailableError(f"{', '.join(self._topics)} could not be read within {TIMEOUT_S:g} s; is the broker up?")
             for message in self._consumer.consume(1000, 0.02):
                 deadline = time.monotonic() + TIMEOUT_S
                 self._take(message)
@@ -85,6 +94,8 @@ class JobBook:
     def _note(self, event: object) -> None:
         if isinstance(event, TrainingResult) and event.status.is_final:
             self._results.setdefault((event.job_id, event.attempt), event)
+        elif isinstance(event, Evaluation):
+            self._evaluated[event.candidate] = max(event.occurred_at, self._evaluated.get(event.candidate, event.occurred_at))
         elif isinstance(event, JobOrder) and event.kind is JobOrderKind.CANCEL:
             self._cancelled.setdefault((event.job_id, event.attempt), event)
         elif isinstance(event, JobOrder) and event.kind is JobOrderKind.RETRY:

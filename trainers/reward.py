@@ -6,6 +6,8 @@ no candidate for a release: what it is good for is told by its accuracy on held-
 """
 
 import json
+import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,12 @@ class Config(JobConfig):
     """Settings of a reward model. The defaults are those of the demo's model; one of billions of parameters wants a learning rate of about 1e-5."""
 
     learning_rate: float = Field(default=3e-4, gt=0, lt=1)
+    min_steps: int = Field(
+        default=48,
+        ge=0,
+        le=100_000,
+        description="optimiser steps below which a job on few pairs makes more epochs than `epochs`; 0 makes none; max_steps overrides",
+    )
     objective: str = Field(default=OVERALL, min_length=1, description="'overall', or the dimension of the rubric whose outcomes are learnt")
     margin_weight: float = Field(default=1.0, ge=0, le=100, description="what a margin of 1 adds to the distance of the two scores; 'overall' only")
     stopping: HeldOutStopping = Field(default=HeldOutStopping(share=0.1), description="held-out prompts also measure the finished model")
@@ -71,7 +79,7 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     with state_directory(config) as states:
         trainer: Any = RewardTrainer(
             model=_classifier(config),
-            args=RewardConfig(**trainer_arguments(config, states)),
+            args=RewardConfig(**trainer_arguments(config, states) | {"num_train_epochs": epochs_of(config, len(train))}),
             train_dataset=_columns(train, config.margin_weight),
             processing_class=tokenizer,
             peft_config=lora_of(config, task="SEQ_CLS", also_trained=("score",)),
@@ -84,6 +92,16 @@ def main(config: Config, progress: Progress | None = None) -> TrainingReport:
     if trainer.accelerator.is_main_process:
         _write_packet(config.output_dir, config.objective, scored)
     return report
+
+
+def epochs_of(config: Config, n_pairs: int) -> float:
+    """Return the epochs over `n_pairs` >= 1 pairs: those of the settings, or as many more, whole ones, as `min_steps` asks for.
+
+    The output that tells completions apart starts from random numbers, so what it needs is a number of steps, not of epochs. Of held-out pairs of the billing
+    task, 300 pairs to learn from, 0.84 were in order after one epoch of 10 steps, 0.85 after three and 0.91 after six (one seed).
+    """
+    rows_per_step = config.batch_size * config.gradient_accumulation_steps * int(os.environ.get("WORLD_SIZE", "1"))
+    return max(config.epochs, float(math.ceil(config.min_steps / math.ceil(n_pairs / rows_per_step))))
 
 
 def pairs_of_objective(rows: list[Row], objective: str) -> tuple[list[Row], int]:

@@ -28,17 +28,17 @@ from trueloop.trainers.slot import Limits, Slot, Surroundings
 
 from trueloop.adapters.dead_letters import DeadLetter, history
 from trueloop.adapters.delivery import Delivery, Outgoing
-from trueloop.adapters.kafka import Publisher, physical_name, read_events
+from trueloop.adapters.kafka import Publisher, physical_name
 from trueloop.adapters.metrics.endpoint import serving
 from trueloop.adapters.metrics.record_metrics import RecordMetrics
 from trueloop.adapters.metrics.standing import Lag, Standing
 from trueloop.adapters.registry import connect
 from trueloop.config import Settings, TrainerSettings, load_settings
 from trueloop.errors import ConfigurationError, DecodeError
-from trueloop.events import Evaluation, Event, JobStatus, TrainingRequest
+from trueloop.events import Event, JobStatus, TrainingRequest
 from trueloop.readiness import announce_ready
 from trueloop.rejection import RejectReason
-from trueloop.topics import EVALUATIONS, TRAINING_REQUESTS
+from trueloop.topics import TRAINING_REQUESTS
 
 NAME = "trainer"
 IDLE_POLL_S = 0.2
@@ -131,9 +131,8 @@ class Worker(Standing):
         result = self._book.result(request.job_id, number)
         if result is None or result.status is not JobStatus.SUCCEEDED or not result.is_candidate:
             return result is not None
-        for event in read_events(self._settings.kafka, self._codec, EVALUATIONS):
-            if isinstance(event, Evaluation) and event.candidate == result.checkpoint and event.occurred_at >= result.occurred_at:
-                return True
+        if self._book.is_evaluated(result):
+            return True
         # The evaluation goes on from the result in the log, where the attempt's own files are gone or another machine's.
         self._files.attempt(request.job_id, number).settle("result", result.model_dump_json())
         return False

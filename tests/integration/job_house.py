@@ -43,6 +43,19 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 120.0) 
     raise AssertionError(f"{what}: not within {timeout_s:g} s")
 
 
+def serve_topics(settings: Settings) -> None:
+    """Make all topics and wait until the broker knows them: it learns of a topic from the controller, a moment after the controller has made it."""
+    ensure_topics(settings.kafka, physical())
+
+    def serve() -> bool:
+        try:
+            return {topic.name for topic in physical()} <= {topic.name for topic in TopicWatcher(settings.kafka).observe()}
+        except UnavailableError:
+            return False
+
+    wait_for(serve, "topics")
+
+
 class ToyWorker:
     """A worker process."""
 
@@ -75,8 +88,7 @@ class JobHouse:
         self.folder = folder
         self.settings: Settings = load_settings(state_dir=folder)
         self.codec = connect(self.settings.registry)
-        ensure_topics(self.settings.kafka, physical())
-        wait_for(self._topics_serve, "topics")
+        serve_topics(self.settings)
         self.publisher = Publisher(self.settings.kafka, self.codec)
         self.store = ModelStore(self.settings.models)
         self.base = self.model("base")
@@ -85,12 +97,6 @@ class JobHouse:
         self.chain = EMPTY
         for pair in pairs:
             self.chain = extend(self.chain, pair.event_id)
-
-    def _topics_serve(self) -> bool:
-        try:
-            return {topic.name for topic in physical()} <= {topic.name for topic in TopicWatcher(self.settings.kafka).observe()}
-        except UnavailableError:
-            return False
 
     def _pair(self, number: int) -> PreferencePair:
         changes: dict[str, Any] = {"event_id": f"pair-event-{number}", "pair_id": f"pair-{number}", "application": APPLICATION}

@@ -23,6 +23,8 @@ from trueloop.events import Evaluation, Event, JobOrder, JobOrderKind, JobStatus
 SECRET = "the words of a customer, which no log may hold"
 N_PAIRS = 3
 PATIENCE_S = 60.0
+EQUAL = 3
+"""The rubric version of which the log holds nothing but a pair that is equal to itself."""
 
 
 class Book:
@@ -50,10 +52,12 @@ class House:
         self.slot = self.new_slot()
         self.base = self.model("base")
         pairs = [pair(number) for number in range(N_PAIRS)]
+        pairs += [pair(N_PAIRS, rubric_version=2), pair(N_PAIRS + 1, rubric_version=2)]
+        pairs.append(pair(N_PAIRS + 2, rubric_version=EQUAL, rejected=f"{SECRET} {N_PAIRS + 2}"))
         (folder / "pairs.jsonl").write_text("".join(found.model_dump_json() + "\n" for found in pairs))
-        self.chain = EMPTY
+        self.chains: dict[int, str] = {}
         for found in pairs:
-            self.chain = extend(self.chain, found.event_id)
+            self.chains[found.rubric_version] = extend(self.chains.get(found.rubric_version, EMPTY), found.event_id)
 
     def new_slot(self, **limits: Any) -> Slot:
         book: Any = self.book
@@ -66,7 +70,7 @@ class House:
     def request(self, job_id: str, settings: dict[str, Any] | None = None, **changes: Any) -> TrainingRequest:
         standard: dict[str, Any] = {
             "job_id": job_id, "application": "support", "method": toy_trainer.METHOD, "config": json.dumps({"name": job_id, **(settings or {})}),
-            "base_checkpoint": self.base.checkpoint, "base_uri": self.base.uri, "dataset_hash": self.chain, "dataset_end_offset": N_PAIRS,
+            "base_checkpoint": self.base.checkpoint, "base_uri": self.base.uri, "dataset_hash": self.chains[1], "dataset_end_offset": N_PAIRS,
             "rubric_id": "support", "rubric_version": 1, "timeout_seconds": None,
         }  # fmt: skip
         return example(TrainingRequest, **standard | changes)
@@ -111,9 +115,10 @@ class House:
         self.slot._child._process.kill()
 
 
-def pair(number: int) -> PreferencePair:
-    names = {"event_id": f"pair-event-{number}", "pair_id": f"pair-{number}", "application": "support", "rubric_id": "support", "rubric_version": 1}
-    return example(PreferencePair, split=Split.TRAIN, trainable=True, withdrawn=False, chosen=f"{SECRET} {number}", **names)
+def pair(number: int, rubric_version: int = 1, **texts: str) -> PreferencePair:
+    names = {"event_id": f"pair-event-{number}", "pair_id": f"pair-{number}", "application": "support", "rubric_id": "support"}
+    texts = {"chosen": f"{SECRET} {number}"} | texts
+    return example(PreferencePair, split=Split.TRAIN, trainable=True, withdrawn=False, rubric_version=rubric_version, **names, **texts)
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +231,23 @@ def test_each_fault_ends_as_a_clear_result(house: House, number: int, config: di
     assert says in str(result.error)
     assert SECRET not in str(result.error)
     assert not house.files.state(job_id).exists()
+    assert house.evaluations(job_id) == [], "no gate hears of it, so no release can move"
+
+
+def test_a_dataset_without_a_pair_to_learn_from_fails(house: House) -> None:
+    assert house.run(house.request("job-empty", rubric_version=4, dataset_hash=EMPTY)) == "failed"
+    assert house.run(house.request("job-equal", rubric_version=EQUAL, dataset_hash=house.chains[EQUAL])) == "failed"
+    for job_id in ("job-empty", "job-equal"):
+        assert (house.final(job_id).error_class, house.evaluations(job_id)) == ("TrainingError", [])
+        assert "is empty; expected at least one pair" in str(house.final(job_id).error)
+
+
+def test_labels_of_another_rubric_version_are_not_trained_on(house: House) -> None:
+    assert house.run(house.request("job-first-version")) == "succeeded"
+    assert house.run(house.request("job-second-version", rubric_version=2, dataset_hash=house.chains[2])) == "succeeded"
+    assert [house.final(job_id).metrics["rows"] for job_id in ("job-first-version", "job-second-version")] == [N_PAIRS, 2]
+    assert house.run(house.request("job-mixed", rubric_version=2, dataset_hash=house.chains[1])) == "failed"
+    assert house.final("job-mixed").error_class == "IntegrityError"
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,20 @@
 import signal
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from trueloop.trainers.job_book import JobBook
 
-from tests.integration.job_house import JobHouse, ToyWorker, wait_for
+from tests.factories import example
+from tests.integration.job_house import NOW, JobHouse, ToyWorker, wait_for
 from tests.toy_trainer import PHASES
 from trueloop.adapters.log_positions import LogPositions
 from trueloop.embedded.runtime import EmbeddedRuntime
-from trueloop.events import Evaluation, JobOrderKind, JobStatus, TrainingResult
-from trueloop.topics import EVALUATIONS, TRAINING_REQUESTS, TRAINING_RESULTS
+from trueloop.events import Evaluation, Event, JobOrderKind, JobStatus, TrainingResult
+from trueloop.topics import EVALUATIONS, TRAINING_REQUESTS, TRAINING_RESULTS, Topic
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +121,37 @@ def test_a_request_starts_one_job_whoever_replays_it_where(house: JobHouse, work
     assert after == before
     assert len(house.finals("job-once")) == len(house.finals("job-two")) == 1
     assert not list((tmp_path / "empty").glob("jobs/*/work"))
+
+
+def test_the_book_reads_each_record_once_whatever_is_asked_how_often(house: JobHouse) -> None:
+    read: list[Event] = []
+
+    class Counting:
+        def decode(self, topic: Topic, value: bytes | None) -> Event:
+            read.append(house.codec.decode(topic, value))
+            return read[-1]
+
+    result = example(TrainingResult, job_id="job-read", checkpoint="read-once", occurred_at=NOW)
+    other = result.model_copy(update={"checkpoint": "never-evaluated"})
+    publish = house.publisher.publish
+    publish([example(Evaluation, event_id=f"read-{second}", candidate="read-once", occurred_at=NOW + timedelta(seconds=second)) for second in (1, -1)])
+    counting: Any = Counting()
+    book = JobBook(house.settings.kafka, counting)
+    try:
+        book.catch_up()
+        before = len(read)
+        assert before >= 2
+        for _ in range(3):
+            book.catch_up()
+            assert [book.is_evaluated(each) for each in (result, other)] == [True, False]
+        assert len(read) == before
+        publish([example(Evaluation, event_id="read-later", candidate="never-evaluated", occurred_at=NOW)])
+        book.catch_up()
+        assert [event.event_id for event in read[before:]] == ["read-later"]
+        assert book.is_evaluated(other)
+        assert not book.is_evaluated(other.model_copy(update={"occurred_at": NOW + timedelta(seconds=1)}))
+    finally:
+        book.close()
 
 
 def settled_position(house: JobHouse, group: str) -> None:

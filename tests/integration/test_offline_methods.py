@@ -15,6 +15,7 @@ pytest.importorskip("trl")
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trueloop.trainers import dpo, kto, mpo_multiloss, reward, sft, tiny_lm
+from trueloop.trainers.frame import watch
 from trueloop.trainers.frame.policy_model import load_causal_model
 from trueloop.trainers.frame.saved_steps import MARK
 from trueloop.trainers.frame.training_errors import DatasetError
@@ -58,7 +59,11 @@ def pairs(n: int = 16) -> list[dict[str, Any]]:
 
 
 def completions(n: int = 8) -> list[dict[str, Any]]:
-    return [{"prompt": row["prompt"], "completion": row[side], "label": side == "chosen"} for row in pairs(n) for side in ("chosen", "rejected")]
+    return [
+        {"prompt": row["prompt"], "completion": row[side], "label": side == "chosen", "slices": row["slices"]}
+        for row in pairs(n)
+        for side in ("chosen", "rejected")
+    ]
 
 
 def settings(method: str, base: Path, folder: Path, rows: list[dict[str, Any]], **changes: Any) -> Any:
@@ -88,6 +93,37 @@ def test_a_reward_model_says_how_good_it_is_and_what_to_read(base: Path, tmp_pat
     assert chosen is not None
     assert rejected is not None
     assert chosen > rejected
+
+
+def test_a_reward_model_of_few_pairs_makes_more_epochs(base: Path, tmp_path: Path) -> None:
+    def steps(**changes: Any) -> list[tuple[int, int]]:
+        told: list[tuple[int, int]] = []
+        reward.main(settings("reward", base, tmp_path, pairs(), max_steps=None, stopping={}, **changes), lambda step, total, _: told.append((step, total)))
+        return told
+
+    assert steps(min_steps=10)[-1] == (12, 12), "3 epochs of 4 steps"
+    assert steps(min_steps=0)[-1] == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "changes", "epochs"),
+    [
+        (300, {}, 5.0),
+        (100, {}, 12.0),
+        (5000, {}, 1.0),
+        (300, {"epochs": 8}, 8.0),
+        (300, {"gradient_accumulation_steps": 2}, 10.0),
+        (300, {"min_steps": 0}, 1.0),
+    ],
+)
+def test_the_epochs_of_a_reward_model_follow_the_number_of_pairs(
+    pairs: int, changes: dict[str, Any], epochs: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {"model_dir": tmp_path, "dataset_file": tmp_path / "rows.jsonl", "output_dir": tmp_path / "out"}
+    config = reward.Config(**places | changes)
+    assert reward.epochs_of(config, pairs) == epochs
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert reward.epochs_of(config, 2 * pairs) == epochs, "a step takes rows for each process"
 
 
 def test_a_reward_model_of_one_dimension_learns_its_outcomes() -> None:
@@ -164,12 +200,42 @@ def test_bfloat16_passes_keep_the_precision_of_the_checkpoint(base: Path, tmp_pa
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "out").dtype is torch.float32
 
 
-def test_training_ends_early_on_a_plateau_and_says_so(base: Path, tmp_path: Path) -> None:
+def demonstrations(n: int = 16) -> list[dict[str, Any]]:
+    return [{"prompt": row["prompt"], "completion": row["chosen"], "slices": row["slices"]} for row in pairs(n)]
+
+
+@pytest.mark.parametrize(
+    ("method", "rows", "kept", "lowest", "highest"),
+    [
+        ("dpo", pairs(), "pairs_held_out", 0.0, 1.0),
+        ("mpo_multiloss", pairs(), "pairs_held_out", 0.0, 1.0),
+        ("kto", completions(16), "completions_held_out", 0.0, 1.0),
+        ("sft", demonstrations(), "demonstrations_held_out", -100.0, 0.0),
+    ],
+)
+def test_training_ends_early_on_a_plateau_and_says_so(
+    method: str, rows: list[dict[str, Any]], kept: str, lowest: float, highest: float, base: Path, tmp_path: Path
+) -> None:
     rules = {"share": 0.3, "every_steps": 1, "patience": 2, "min_gain": 1.0}
-    report = train("dpo", base, tmp_path, pairs(), stopping=rules, max_steps=50)
+    report = train(method, base, tmp_path, rows, stopping=rules, max_steps=50)
     assert report.stopped_by == "plateau"
-    assert 0 <= report.metrics["held_out"] <= 1
-    assert report.metrics["pairs_held_out"] + report.metrics["pairs"] == 16 + report.metrics["pairs_held_out"]
+    assert lowest <= report.metrics["held_out"] <= highest
+    assert 0 < report.metrics[kept] < len(rows)
+
+
+@pytest.mark.parametrize(("method", "rows"), [("kto", completions(16)), ("sft", demonstrations())])
+def test_the_slices_of_rows_are_looked_at(method: str, rows: list[dict[str, Any]], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(watch, "stop_reason", lambda looks, _: seen.extend(looks) or "slice_slipped:lang=de")
+    assert train(method, base, tmp_path, rows, stopping={"share": 0.4, "every_steps": 1}).stopped_by == "slice_slipped:lang=de"
+    assert seen[0].slices.keys() == {"lang=de", "lang=en"}
+    assert sum(score.n for score in seen[0].slices.values()) == seen[0].overall.n > 0
+
+
+@pytest.mark.parametrize(("method", "rows"), [("kto", completions(1)), ("sft", demonstrations(1))])
+def test_a_side_without_rows_is_refused(method: str, rows: list[dict[str, Any]], base: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"stopping\.share"):
+        train(method, base, tmp_path, rows, stopping={"share": 0.5})
 
 
 @pytest.mark.parametrize("missing", ["tokenizer", "chat template"])

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import BaseModel
 from trueloop.trainers import job_process, launched, methods, worker
 from trueloop.trainers.accelerate_executor import AccelerateLaunch
@@ -170,17 +169,6 @@ def test_the_other_ranks_train_and_tell_nothing(tmp_path: Path, monkeypatch: pyt
     assert launched.run(tmp_path) == 0
     assert told == [None]
     assert exchange.follow(lambda *_: None) is None
-
-
-def test_the_shipped_manifest_is_a_job_that_runs_what_is_launched(tmp_path: Path) -> None:
-    directory = tmp_path / "jobs" / ("a" * 32) / "work"
-    directory.mkdir(parents=True)
-    found = yaml.safe_load(KubernetesJob(TEMPLATE, submit=False).manifest(directory))
-    (container,) = found["spec"]["template"]["spec"]["containers"]
-    assert (found["apiVersion"], found["kind"], found["metadata"]["name"]) == ("batch/v1", "Job", "trueloop-train-" + "a" * 20)
-    assert (found["spec"]["backoffLimit"], found["spec"]["template"]["spec"]["restartPolicy"]) == (0, "Never")
-    assert container["command"] == ["python", "-m", "trueloop.trainers.launched", "--while-ordered", str(directory)]
-    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in found["spec"]["template"]["spec"]["volumes"]}
 
 
 def test_a_template_or_path_that_cannot_be_filled_in_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from trueloop.trainers import kto, reward_quality
 from trueloop.trainers.frame import held_out, stopping
-from trueloop.trainers.frame.held_out import look_at, split_by_prompt
+from trueloop.trainers.frame.held_out import HeldOut, direction_scorer, hold_out, likelihood_scorer, look_at, split_by_prompt
 from trueloop.trainers.frame.job_config import CONFIG_FILE_NAME, JobConfig, write_config
 from trueloop.trainers.frame.saved_steps import MARK, job_key, mark_whole, newest_step
 from trueloop.trainers.frame.stopping import HeldOutStopping, Look, Score, over_kl_budget, stop_reason
@@ -72,6 +72,35 @@ def test_held_out_prompts_are_whole_steady_and_about_the_share() -> None:
     assert split_by_prompt(list(reversed(rows)), 0.25, seed=1)[1] == list(reversed(held))
     assert split_by_prompt(rows, 0.25, seed=2)[1] != held
     assert split_by_prompt(rows, 0.0, seed=1) == (rows, [])
+
+
+def test_rows_of_one_prompt_cannot_be_held_out_and_trained_on() -> None:
+    rows = [{"prompt": "one"}, {"prompt": "one"}]
+    with pytest.raises(DatasetError, match=r"of 2 rows (0|2) are held out"):
+        hold_out(rows, HeldOutStopping(share=0.5), seed=0)
+    assert hold_out(rows, HeldOutStopping(), seed=0) == (rows, [])
+
+
+class Told:
+    """A loaded model of which the mean log-probabilities are given, in place of the weights."""
+
+    def __init__(self, means: list[float | None], _: Any) -> None:
+        self._means = means
+
+    def mean_log_probabilities(self, prompts: Any, texts: Any) -> list[float | None]:
+        assert len(prompts) == len(texts) == len(self._means)
+        return self._means
+
+
+def test_a_completion_is_scored_by_whether_it_went_where_its_label_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_out, "LoadedModel", Told)
+    labels = (True, True, False, False, True, True)
+    rows = [{"prompt": [], "completion": [{"role": "assistant", "content": "x"}], "label": label, "slices": {"lang": "de"}} for label in labels]
+    score = direction_scorer(None, rows, [-2.0, -2.0, -2.0, -2.0, -2.0, None])
+    assert score([-1.0, -3.0, -1.0, -3.0, -2.0, -1.0]) == [1.0, 0.0, 0.0, 1.0, 0.5, None]
+    look = HeldOut(rows, score, HeldOutStopping(share=0.1)).look(7, [-1.0, -3.0, -1.0, -3.0, None, -1.0])
+    assert look == Look(7, Score(0.5, 4), {"lang=de": Score(0.5, 4)})
+    assert likelihood_scorer(None, rows[:1])([-4.0]) == [-4.0]
 
 
 def test_a_look_without_evidence_is_none() -> None:

@@ -1,4 +1,4 @@
-"""Rows that a run keeps from training to look at while it trains, and the accuracy of a model on them."""
+"""Rows that a run keeps from training to look at while it trains, and how good a model is on them, by kind of row."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueloop.trainers.frame.stopping import HeldOutStopping, Look, Score
+from trueloop.trainers.frame.training_errors import DatasetError
 from trueloop.trainers.loaded_model import LoadedModel
 
 Row = dict[str, Any]
@@ -45,6 +46,14 @@ def split_by_prompt(rows: Sequence[Row], share: float, seed: int) -> tuple[list[
     return train, held
 
 
+def hold_out(rows: Sequence[Row], rules: HeldOutStopping, seed: int) -> tuple[list[Row], list[Row]]:
+    """Return the rows to train on and those held out, none when the rules ask for none. Raises DatasetError when a side that is wanted stays empty."""
+    train, held = split_by_prompt(rows, rules.share, seed)
+    if not train or (rules.share and not held):
+        raise DatasetError(f"of {len(rows)} rows {len(held)} are held out; expected some on each side: collect more prompts, or change stopping.share")
+    return train, held
+
+
 def look_at(step: int, scores: Sequence[float | None], slices: Sequence[Mapping[str, str]]) -> Look | None:
     """Return the mean of the scores that there are, over all and by slice; None when there are none.
 
@@ -76,6 +85,29 @@ def pair_scorer(tokenizer: Any, rows: Sequence[Row]) -> Scorer:
         scores: list[float | None] = []
         for chosen, rejected in zip(means[: len(rows)], means[len(rows) :], strict=True):
             scores.append(None if chosen is None or rejected is None else 0.5 if chosen == rejected else float(chosen > rejected))
+        return scores
+
+    return score
+
+
+def likelihood_scorer(tokenizer: Any, rows: Sequence[Row]) -> Scorer:
+    """Return the scorer that gives the mean log-probability per token, in nats (<= 0), of each completion after its prompt."""
+    prompts, texts = [row["prompt"] for row in rows], [row["completion"][-1]["content"] for row in rows]
+    return lambda model: LoadedModel(model, tokenizer).mean_log_probabilities(prompts, texts)
+
+
+def direction_scorer(tokenizer: Any, rows: Sequence[Row], reference: Any) -> Scorer:
+    """Return the scorer that gives 1 where a good completion (`label`) became likelier than `reference` finds it, or one that is not good less likely.
+
+    0 where it went the other way, and 0.5 where nothing changed, as before the first step. `reference` is asked now, and not again.
+    """
+    likelihood = likelihood_scorer(tokenizer, rows)
+    before = likelihood(reference)
+
+    def score(model: Any) -> list[float | None]:
+        scores: list[float | None] = []
+        for row, now, then in zip(rows, likelihood(model), before, strict=True):
+            scores.append(None if now is None or then is None else 0.5 if now == then else float((now > then) == row["label"]))
         return scores
 
     return score

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trueloop.trainers.frame.rows_file import completion, conversation, read_rows
+from trueloop.trainers.frame.rows_file import completion, conversation, read_rows, slices
 from trueloop.trainers.frame.training_errors import DatasetError
 
 
@@ -42,9 +42,9 @@ def _pair(row: dict[str, Any], line: int) -> dict[str, Any]:
     chosen, rejected = completion(row, "chosen", line), completion(row, "rejected", line)
     if chosen == rejected:
         raise DatasetError(f"line {line}: chosen and rejected are the same; expected two completions, one better: drop the row")
-    slices, outcomes = row.get("slices") or {}, row.get("outcomes") or {}
-    if not isinstance(slices, dict) or not isinstance(outcomes, dict) or not set(outcomes.values()) <= {-1, 0, 1}:
-        raise DatasetError(f"line {line}: slices or outcomes are malformed; expected {{name: value}} and {{dimension: -1, 0 or 1}}: export the dataset again")
+    outcomes = row.get("outcomes") or {}
+    if not isinstance(outcomes, dict) or not set(outcomes.values()) <= {-1, 0, 1}:
+        raise DatasetError(f"line {line}: 'outcomes' are malformed; expected {{dimension: -1, 0 or 1}}: export the dataset again")
     return {
         "prompt": conversation(row, "prompt", line),
         "chosen": chosen,
@@ -52,7 +52,7 @@ def _pair(row: dict[str, Any], line: int) -> dict[str, Any]:
         "weight": _number(row, "weight", line, 1.0, math.inf),
         "margin": _number(row, "margin", line, 0.0, math.inf),
         "p_correct": None if row.get("p_correct") is None else _number(row, "p_correct", line, 1.0, 1.0),
-        "slices": slices,
+        "slices": slices(row, line),
         "outcomes": outcomes,
         "pair_id": str(row.get("pair_id") or f"line-{line}"),
     }

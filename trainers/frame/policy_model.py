@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trueloop.trainers.base_files import check_base
 from trueloop.trainers.frame.job_config import JobConfig
 
-from trueloop.adapters.adapter_checkpoint import ADAPTER_CONFIG, base_uri, is_adapter
+from trueloop.adapters.adapter_checkpoint import base_uri, is_adapter
 from trueloop.adapters.model_store import ModelStore
 from trueloop.errors import ConfigurationError
 
@@ -35,11 +36,8 @@ class Policy:
 
 
 def prepare(config: JobConfig) -> None:
-    """Set what the training libraries read when they are imported, and torch's threads. Raises ConfigurationError without a checkpoint."""
-    if not any((config.model_dir / name).is_file() for name in ("config.json", ADAPTER_CONFIG)):
-        raise ConfigurationError(
-            f"no checkpoint in model_dir {str(config.model_dir)!r}; expected a directory with config.json, safetensors and a tokenizer: correct model_dir"
-        )
+    """Set what the training libraries read when they are imported, and torch's threads. Raises ConfigurationError without a whole checkpoint."""
+    check_base(config.model_dir, str(config.model_dir))
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["TQDM_DISABLE"] = "1"

@@ -39,6 +39,14 @@ def completion(row: Mapping[str, Any], column: str, line: int) -> list[Message]:
     return [{"role": "assistant", "content": value}] if isinstance(value, str) else conversation(row, column, line)
 
 
+def slices(row: Mapping[str, Any], line: int) -> dict[str, str]:
+    """Return the slices that a row lies in, none when it names none. Raises DatasetError unless they are texts by name."""
+    value = row.get("slices") or {}
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value.values()):
+        raise DatasetError(f"line {line}: 'slices' are malformed; expected {{name: value}}: export the dataset again")
+    return value
+
+
 def _object(line: str, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line)

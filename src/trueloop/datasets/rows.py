@@ -53,7 +53,7 @@ def preference_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
 
 
 def demonstration_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
-    """Yield prompt and completion for supervised training, each once; a blank completion has no row.
+    """Yield prompt, completion and slices (name to value) for supervised training, each completion of a prompt once; a blank one has no row.
 
     A prompt that a reviewer rewrote is taught by its rewrites alone: a chosen completion was only the better of two. An answer whose spans were edited
     counts as rewritten once every edit is made; the versions on the way there still have errors.
@@ -65,7 +65,7 @@ def demonstration_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
             continue
         if pair.chosen.strip() and (pair.prompt_hash, pair.chosen) not in given:
             given.add((pair.prompt_hash, pair.chosen))
-            yield {"prompt": chat_messages(pair.messages), "completion": answer(pair.chosen)}
+            yield {"prompt": chat_messages(pair.messages), "completion": answer(pair.chosen), "slices": dict(sorted(pair.slices.items()))}
 
 
 def _is_rewrite(pair: PreferencePair) -> bool:
@@ -73,23 +73,25 @@ def _is_rewrite(pair: PreferencePair) -> bool:
 
 
 def unpaired_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
-    """Yield prompt, completion, label (whether it is a good one) and weight (> 0, 1 is a full vote), each completion of a prompt once.
+    """Yield prompt, completion, label (whether it is a good one), weight (> 0, 1 is a full vote) and slices, each completion of a prompt once.
 
     A completion that is in several pairs is good when the weight of the pairs that it won exceeds the weight of those that it lost, bad when it is
     less, and has no row when they are equal. Its weight is that difference over the number of its pairs.
     """
     weights = pair_weights(dataset)
     votes: dict[tuple[str, str], list[float]] = defaultdict(list)
-    prompts: dict[tuple[str, str], list[ChatMessage] | None] = {}
+    first: dict[tuple[str, str], PreferencePair] = {}
     for pair in dataset.pairs:
         if pair.chosen != pair.rejected:
             for text, sign in ((pair.chosen, 1.0), (pair.rejected, -1.0)):
                 votes[pair.prompt_hash, text].append(sign * weights[pair.pair_id])
-                prompts.setdefault((pair.prompt_hash, text), chat_messages(pair.messages))
+                first.setdefault((pair.prompt_hash, text), pair)
     for key, cast in votes.items():
         net = round(fsum(cast) / len(cast), _DIGITS)
         if net and key[1].strip():
-            yield {"prompt": prompts[key], "completion": answer(key[1]), "label": net > 0, "weight": abs(net)}
+            pair = first[key]
+            told = {"prompt": chat_messages(pair.messages), "completion": answer(key[1]), "label": net > 0, "weight": abs(net)}
+            yield told | {"slices": dict(sorted(pair.slices.items()))}
 
 
 def prompt_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
