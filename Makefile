@@ -113,9 +113,22 @@ bench-scaling: fetch ## Measure two stream workers beside one, and a worker's me
 bench-sink: fetch ## Measure what a trace costs from Kafka into ClickHouse, on one core; writes bench/results/sink.md.
 	$(BIN)/python bench/sink.py $(ARGS)
 
+# A peer that lives beside our environment, not in it.
+build/rocksdb/installed: requirements/rocksdb.txt | $(INSTALLED)
+	$(UV) pip install --quiet --target build/rocksdb --no-deps --require-hashes --requirement requirements/rocksdb.txt
+	@touch $@
+
+.PHONY: bench-state
+bench-state: fetch build/rocksdb/installed ## Measure state in memory beside RocksDB, on the broker's changelog; writes bench/results/state.md.
+	PYTHONPATH=build/rocksdb $(BIN)/python bench/state.py $(ARGS)
+
 .PHONY: bench-dpo
 bench-dpo: install ## Measure a DPO step beside a bare loop of torch and beside TRL; writes bench/results/dpo_step.md.
 	$(BIN)/python bench/dpo_step.py $(ARGS)
+
+.PHONY: bench-jobs
+bench-jobs: fetch ## Measure how long a small training job waits before it starts; writes bench/results/job_start.md.
+	$(BIN)/python bench/job_start.py $(ARGS)
 
 .PHONY: bench-optimisers
 bench-optimisers: install ## Train by every method on the same labels, of which some are wrong (an hour or two, goes on where it was); writes bench/results/optimisers.md.
@@ -185,6 +198,7 @@ lock: install ## Resolve the dependencies anew into requirements/; UPGRADE=1 tak
 	$(COMPILE) requirements/peers.in --output-file requirements/peers.txt
 	$(COMPILE) requirements/oracles.in --output-file requirements/oracles.txt
 	$(COMPILE) requirements/river.in --output-file requirements/river.txt
+	$(COMPILE) requirements/rocksdb.in --output-file requirements/rocksdb.txt
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements/lock.txt
 	$(COMPILE) pyproject.toml --constraints requirements/lock.txt --output-file requirements/workers.txt
 	$(COMPILE) pyproject.toml --constraints requirements/lock.txt --extra train --output-file requirements/trainer.txt

@@ -1,13 +1,11 @@
-"""State in memory against state in RocksDB: what a change costs, how long recovery takes, how much memory it needs.
+"""`make bench-state`: state in memory against state in RocksDB, what a change costs, how long recovery takes, how much memory it needs.
 
 Both stores are fed the same way: changes of batches of 500 keys as a worker makes them, and the changelog on a real broker read by the same
-reader. RocksDB keeps its files over a restart, so beside reading everything it can also open what is there ("warm"); it is measured when the
-package faust-streaming-rocksdb is installed, which Trueloop does not need. The last row is a whole worker: from start to state recovered.
+reader. RocksDB keeps its files over a restart, so beside reading everything it can also open what is there ("warm"). It comes from the package
+faust-streaming-rocksdb, which Trueloop does not need. The last row is a whole worker: from start to state recovered.
 
 Every figure is the median of the runs, each in a process of its own; CPU seconds are the process's, reading included. Prints a table and
 writes bench/results/state.{md,json}.
-
-    python bench/state.py [--keys N] [--bytes N] [--runs N]
 """
 
 import argparse
@@ -22,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +51,7 @@ def main() -> None:
     if given.case:
         print(json.dumps(CASES[given.case[0]](given.case[1], KafkaSettings(bootstrap_servers=given.case[2]), given.keys, given.bytes)))
         return
-    stores = ["memory", *(["rocksdb"] if find_spec("rocksdb") else [])]
+    stores = list(STORES)
     with tempfile.TemporaryDirectory() as folder, EmbeddedRuntime(Path(folder)) as runtime:
         kafka = KafkaSettings(bootstrap_servers=runtime.endpoints.kafka)
         asyncio.run(_write_changelog(kafka, given.keys, given.bytes))

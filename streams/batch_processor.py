@@ -219,17 +219,15 @@ class BatchProcessor:
             return await self._patiently(lambda: self._work_now(topic, batch, context))
 
     def _work_now(self, topic: Topic, batch: Batch, context: Context) -> Work:
-        def decode(place: int) -> Decoded:
-            return self._decode_one(topic, batch.records[place])
-
         screen = self._processor.screen
         if screen is None:
-            return Work(Screened(), [Single(record, decode(place), self._processor.step) for place, record in enumerate(batch.records)])
-        found, rest = screened(screen, self.resources.codec, topic, batch, context=context, decode=decode)
-        singly = [
-            Single(batch.records[place], rest[place] if place in rest else decode(place), partial(screen.finish, drawn=drawn))
-            for place, drawn in found.picked.items()
-        ]
+            return Work(Screened(), [Single(record, self._decode_one(topic, record), self._processor.step) for record in batch.records])
+        found, rest = screened(screen, self.resources.codec, topic, batch, context=context, decode=lambda place: self._decode_one(topic, batch.records[place]))
+        singly = []
+        for place, drawn in found.picked.items():
+            record = batch.records[place]
+            event = rest[place] if place in rest else self._decode_one(topic, record)
+            singly.append(Single(record, event, partial(screen.finish, drawn=drawn)))
         bad = [Single(batch.records[place], event, screen.finish) for place, event in rest.items() if not isinstance(event, Event)]
         return Work(found, singly + bad)
 

@@ -1,14 +1,16 @@
 """Evaluation of a candidate against its baseline on the frozen calibration set, by the evaluators and the decoding that the policy fixed."""
 
+import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from trueloop.trainers.calibration_snapshot import CalibrationSnapshot, take_snapshot
-from trueloop.trainers.evaluation_material import PROBE, Material, gather
+from trueloop.trainers.evaluation_material import Material, gather
 from trueloop.trainers.job_context import JobContext
 from trueloop.trainers.judge_panel import Verdicts, ask_judges
+from trueloop.trainers.log_events import events_of
 from trueloop.trainers.model_scores import ModelScores, model_scores
 from trueloop.trainers.on_trial import items_on_trial, trials
 from trueloop.trainers.preference_accuracy import EVALUATOR as PREFERENCE_ACCURACY
@@ -16,12 +18,16 @@ from trueloop.trainers.reward_diagnosis import diagnose_reward
 
 from trueloop.errors import ConfigurationError
 from trueloop.events import Evaluation, EvaluatorEvidence, Event, ItemOnTrial, PairedScores, TrainingResult, derive_id
+from trueloop.gates.asking import is_blocked_anyway, looks_taken
 from trueloop.gates.diagnostics import diagnose, warnings
 from trueloop.gates.probes import probes_hash
 from trueloop.gates.scores import paired_scores
 from trueloop.labels.judge_agreement import JudgeAgreement
 from trueloop.rubrics import InForce, canonical_json
-from trueloop.rubrics.gate_policy import PEOPLE
+from trueloop.rubrics.gate_policy import PEOPLE, PROBE
+from trueloop.topics import GATES
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate(context: JobContext, result: TrainingResult) -> Iterator[Event]:
@@ -45,11 +51,24 @@ def evaluate(context: JobContext, result: TrainingResult) -> Iterator[Event]:
         candidate.scores[unit], baseline.scores[unit] = dict(verdicts.candidate), dict(verdicts.baseline)
     diagnostics = [*diagnose(candidate.answers, baseline.answers), *diagnose_reward(context, material, candidate.answers, baseline.answers)]
     evaluation_id, gate = _evaluation_id(context, result, in_force, snapshot), material.gate
-    chosen = items_on_trial(evaluation_id, gate.people.comparisons, candidate.answers, baseline.answers) if gate.asks_people else []
-    yield from trials(evaluation_id, in_force.policy, chosen, snapshot.items.items, (candidate.answers, baseline.answers))
-    scores, evaluators = _found(material, candidate, baseline, judged, chosen)
-    found = {"scores": scores, "evaluators": evaluators, "diagnostics": diagnostics, "warnings": warnings(diagnostics, scores), "trials": chosen}
-    yield _evaluation(context, result, in_force, snapshot, found | {"event_id": evaluation_id, "seconds": time.monotonic() - started})
+    scores, evaluators = _found(material, candidate, baseline, judged)
+    found = {"event_id": evaluation_id, "scores": scores, "evaluators": evaluators, "diagnostics": diagnostics, "warnings": warnings(diagnostics, scores)}
+    evaluation = _evaluation(context, result, in_force, snapshot, found | {"seconds": time.monotonic() - started})
+    if gate.asks_people:
+        chosen = items_on_trial(evaluation_id, gate.people.comparisons, candidate.answers, baseline.answers)
+        evaluation = _with_people(context, in_force, evaluation, chosen)
+        yield from trials(evaluation_id, in_force.policy, evaluation.trials, snapshot.items.items, (candidate.answers, baseline.answers))
+    yield evaluation
+
+
+def _with_people(context: JobContext, in_force: InForce, evaluation: Evaluation, chosen: list[ItemOnTrial]) -> Evaluation:
+    """Return an evaluation with what people are to compare: nothing when the gate blocks the candidate whatever they say."""
+    if is_blocked_anyway(evaluation, in_force.policy, in_force.rubric, looks_taken(events_of(context, GATES), evaluation.application)):
+        _log.info("people are not asked about candidate %s: the gate blocks it without them", evaluation.candidate)
+        return evaluation
+    counts = {"n_asked": len(chosen), "n_missing": sum(not each.identical for each in chosen)}
+    evaluators = [each.model_copy(update=counts) if each.evaluator == PEOPLE else each for each in evaluation.evaluators]
+    return evaluation.model_copy(update={"trials": chosen, "evaluators": evaluators})
 
 
 def _in_force(context: JobContext) -> InForce:
@@ -65,15 +84,13 @@ def _found(
     candidate: ModelScores,
     baseline: ModelScores,
     judged: Mapping[tuple[str, str], Verdicts],
-    chosen: Sequence[ItemOnTrial],
 ) -> tuple[list[PairedScores], list[EvaluatorEvidence]]:
     scores: list[PairedScores] = []
     evaluators: list[EvaluatorEvidence] = []
     for unit, ours in candidate.scores.items():
         theirs, verdicts = baseline.scores[unit], judged.get(unit)
         if unit[1] == PEOPLE:
-            missing = sum(not each.identical for each in chosen)
-            evaluators.append(EvaluatorEvidence(dimension=unit[0], evaluator=PEOPLE, n_asked=len(chosen), n_missing=missing))
+            evaluators.append(EvaluatorEvidence(dimension=unit[0], evaluator=PEOPLE, n_asked=0, n_missing=0))
             continue
         scores += paired_scores(*unit, ours, theirs, slices_of=material.slices, slices=material.gate.slices)
         asked, version = _asked(material, unit[1])

@@ -14,9 +14,9 @@ from trueloop.datasets.pairs_dataset import build_pairs_dataset, is_probable, is
 from trueloop.events import PreferencePair, Split
 from trueloop.gates.probes import Probe
 from trueloop.rubrics import InForce
-from trueloop.rubrics.gate_policy import Gate
+from trueloop.rubrics.gate_policy import PROBE, Gate
 
-CHECK, JUDGE, PROBE = "check:", "judge:", "probe:"
+CHECK, JUDGE = "check:", "judge:"
 Prompts = Mapping[str, Sequence[ChatMessage]]
 
 

@@ -123,13 +123,13 @@ class _Training:
         if base.checkpoint != request.base_checkpoint:
             raise IntegrityError(f"base {request.base_uri!r} is checkpoint {base.checkpoint!r}; expected {request.base_checkpoint!r}: correct the request")
         config = self._config(method, directory)
-        rows = self._write_dataset(method, directory / "dataset.jsonl")
-        _log.info("job %s: %d rows of %s", request.job_id, rows, request.dataset)
+        rows, repeated = self._write_dataset(method, directory / "dataset.jsonl")
+        _log.info("job %s: %d rows of %s, without %d pairs that repeat others", request.job_id, rows, request.dataset, repeated)
         report = open_executor(context.settings.trainer).train(request.method, config, directory, self._progress)
         stored = context.store.put(directory / "output", manifest_metadata(request, report))
         seconds = time.monotonic() - self._started
         _log.info("job %s: checkpoint %s after %d steps and %.1f s", request.job_id, stored.checkpoint, self._step, seconds)
-        return job_events.succeeded(request, context.attempt, stored, report, step=self._step, seconds=seconds)
+        return job_events.succeeded(request, context.attempt, stored, report, repeated=repeated, step=self._step, seconds=seconds)
 
     def _config(self, method: Method, directory: Path) -> Any:
         context, request = self._context, self._request
@@ -148,7 +148,8 @@ class _Training:
         context.kept.settle("config", config.model_dump_json(indent=2))
         return config
 
-    def _write_dataset(self, method: Method, path: Path) -> int:
+    def _write_dataset(self, method: Method, path: Path) -> tuple[int, int]:
+        """Write what the method reads, and return the number of its rows, and of the pairs that were left out because others say the same."""
         request = self._request
         dataset = build_pairs_dataset(self._context.dataset_log, self._context.selection(Split.TRAIN))
         if dataset.content_hash != request.dataset_hash:
@@ -163,7 +164,7 @@ class _Training:
                 rows += 1
         if not rows:
             raise TrainingError(f"dataset {request.dataset!r} version {request.dataset_version} is empty; expected at least one pair: collect labels first")
-        return rows
+        return rows, dataset.repeated
 
     def _progress(self, step: int, total_steps: int, metrics: dict[str, float]) -> None:
         self._step = max(self._step, step)

@@ -69,7 +69,10 @@ class JobContext:
         return self.governance.rubric(self.request.rubric_id, self.request.rubric_version)
 
     def selection(self, split: Split) -> PairSelection:
-        """Return which pairs of that split count for the request, and how much of them one person may carry by its policy. Raises UnavailableError."""
+        """Return which pairs of that split count for the request, by its policy how much of them one person may carry, and which repeat others. Raises
+        UnavailableError."""
         request, governed = self.request, self.governance.policy(self.request.policy_id, self.request.policy_version)
         pairs = governed.policy.pairs if governed else Pairs()
-        return PairSelection(request.application, request.rubric_id, request.rubric_version, split, pairs.max_influence)
+        return PairSelection(
+            request.application, request.rubric_id, request.rubric_version, split, pairs.max_influence, pairs.near_duplicate_above
+        )  # fmt: skip

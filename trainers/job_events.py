@@ -29,12 +29,18 @@ def progress(request: TrainingRequest, attempt: int, *, step: int, total_steps: 
     return TrainingResult(**_common(request, attempt, status, step, seconds), total_steps=max(total_steps, step), metrics=_finite(metrics))
 
 
-def succeeded(request: TrainingRequest, attempt: int, checkpoint: StoredCheckpoint, report: TrainingReport, *, step: int, seconds: float) -> TrainingResult:
-    """Return the event that says what the job made."""
+REPEATED = "dataset_repeated_pairs"
+"""Metric: pairs of the dataset that were not trained on, because another task of their prompt says the same."""
+
+
+def succeeded(
+    request: TrainingRequest, attempt: int, checkpoint: StoredCheckpoint, report: TrainingReport, *, repeated: int, step: int, seconds: float
+) -> TrainingResult:
+    """Return the event that says what the job made, of a dataset that had so many repeated pairs."""
     return TrainingResult(
         **_common(request, attempt, JobStatus.SUCCEEDED, step, seconds),
         total_steps=step,
-        metrics=_finite(report.metrics),
+        metrics=_finite({**report.metrics, REPEATED: float(repeated)}),
         checkpoint=checkpoint.checkpoint,
         checkpoint_uri=checkpoint.uri,
         checkpoint_sha256=checkpoint.sha256,

@@ -6,12 +6,13 @@ from functools import cache
 
 from trueloop.trainers import preference_accuracy
 from trueloop.trainers.answers import AnswerFile, answer
-from trueloop.trainers.evaluation_material import CHECK, PROBE, Material
+from trueloop.trainers.evaluation_material import CHECK, Material
 from trueloop.trainers.evaluators import score_completions
 from trueloop.trainers.job_context import JobContext
 from trueloop.trainers.loaded_model import LoadedModel
 
 from trueloop.errors import IntegrityError
+from trueloop.rubrics.gate_policy import PROBE
 
 Scores = dict[tuple[str, str], dict[str, float]]
 """(dimension, evaluator) -> item -> score."""

@@ -1,15 +1,12 @@
 """What people rated, read from the log: the completions that judges are compared with."""
 
-from collections.abc import Iterator
-
 from trueloop.trainers.job_context import JobContext
+from trueloop.trainers.log_events import events_of
 
-from trueloop.adapters.kafka import read_to_end
-from trueloop.errors import DecodeError
-from trueloop.events import Event, Label, ReviewTask
+from trueloop.events import Label, ReviewTask
 from trueloop.labels.rated_completions import LabelsThatCount, RatedCompletion, rated_completions
 from trueloop.rubrics import InForce
-from trueloop.topics import LABELS, REVIEW_QUEUE, Topic
+from trueloop.topics import LABELS, REVIEW_QUEUE
 
 
 def people_rated(context: JobContext, in_force: InForce) -> list[RatedCompletion]:
@@ -19,17 +16,8 @@ def people_rated(context: JobContext, in_force: InForce) -> list[RatedCompletion
     """
     application = context.request.application
     labels = LabelsThatCount()
-    for event in _events(context, LABELS):
+    for event in events_of(context, LABELS):
         if isinstance(event, Label) and event.application == application and (event.ratings or event.retracts):
             labels.add(event)
-    tasks = (event for event in _events(context, REVIEW_QUEUE) if isinstance(event, ReviewTask) and event.application == application)
+    tasks = (event for event in events_of(context, REVIEW_QUEUE) if isinstance(event, ReviewTask) and event.application == application)
     return rated_completions((task for task in tasks if labels.of(task.task_id)), labels, in_force.rubric, in_force.policy.gate.judge_items)
-
-
-def _events(context: JobContext, topic: Topic) -> Iterator[Event]:
-    """Yield what a topic holds; bad records are passed over: whoever consumes it in a group dead-letters them."""
-    for message in read_to_end(context.settings.kafka, topic.name):
-        try:
-            yield context.codec.decode(topic, message.value())
-        except DecodeError:
-            continue

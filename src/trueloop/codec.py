@@ -19,6 +19,7 @@ from trueloop.rejection import RejectReason
 from trueloop.schemas import schema_text
 from trueloop.topics import Topic
 from trueloop.writer_schema import parse_writer_schema
+from trueloop.writing.event import Writer
 
 MAGIC = 0
 _HEADER = struct.Struct(">bI")
@@ -57,6 +58,7 @@ class Codec:
         self._registry = registry
         self._headers: dict[str, bytes] = {}
         self._ours: dict[str, Any] = {}
+        self._event_writers: dict[str, Writer] = {}
         self._writers: dict[int, Any] = {}
         self._as_ours: dict[tuple[int, str], bool] = {}
         self._plans: dict[tuple[int, tuple[str, ...]], Plan | None] = {}
@@ -69,10 +71,10 @@ class Codec:
         if header is None:
             schema_id = self._registry.register(topic.subject, schema_text(schema_file(topic.event)))
             header = self._headers[topic.name] = _HEADER.pack(MAGIC, schema_id)
-        buffer = io.BytesIO()
-        buffer.write(header)
-        fastavro.schemaless_writer(buffer, self._reader(topic), event.model_dump())
-        return buffer.getvalue()
+        writer = self._event_writers.get(topic.name)
+        if writer is None:
+            writer = self._event_writers[topic.name] = Writer(self._reader(topic))
+        return writer.write(event, header)
 
     def decode(self, topic: Topic, data: bytes | None) -> Event:
         """Return the event in `data`.

@@ -82,7 +82,7 @@ def test_trl_dpo_takes_preferences(tmp_path: Path, model: Any, tokenizer: Any) -
     data = loaded(exported(tmp_path, "trl-preference"))
     trainer = DPOTrainer(model=model, args=arguments(DPOConfig, tmp_path), train_dataset=data, processing_class=tokenizer)
 
-    assert set(data.column_names) == {"prompt", "chosen", "rejected"}
+    assert set(data.column_names) == {"prompt", "chosen", "rejected", "weight"}
     assert first_batch(trainer)["input_ids"].shape[0] == 2 * N
     assert trainer.train().training_loss > 0
 

@@ -150,6 +150,24 @@ def test_a_trace_is_walked_on_to_every_release_and_the_rollback(ask: Ask) -> Non
     assert "release-1" not in names(Walk(ask, width=10).came_of(find(ask, "trace-5")))
 
 
+@pytest.mark.parametrize(
+    ("named", "before", "after"),
+    [
+        ("trace-0", {"checkpoint-0"}, {"task-0", "label-0-a", "pair-0", "billing/pairs@1", "job-1", "checkpoint-1", "gate-1", "release-1"}),
+        ("label-0-a", {"task-0", "trace-0"}, {"pair-0", "billing/pairs@1", "checkpoint-1", "gate-1", "release-1"}),
+        ("pair-0", {"label-0-a", "label-0-b", "task-0", "trace-0"}, {"billing/pairs@1", "billing/pairs@2", "checkpoint-1", "release-1"}),
+        ("billing/pairs@1", {"pair-0", "label-0-a", "trace-0"}, {"job-1", "checkpoint-1", "gate-1", "release-1"}),
+        ("checkpoint-1", {"job-1", "billing/pairs@1", "pair-0", "trace-0"}, {"evaluation-1", "gate-1", "release-1", "job-2"}),
+        ("gate-1", {"evaluation-1", "checkpoint-1", "billing/pairs@1", "trace-0"}, {"release-1"}),
+        ("release-2", {"gate-2", "checkpoint-2", "billing/pairs@2", "trace-3"}, {"rollback-2"}),
+    ],
+)
+def test_from_each_kind_of_thing_both_ways(ask: Ask, named: str, before: set[str], after: set[str]) -> None:
+    thing = find(ask, named)
+    assert before <= names(Walk(ask, width=10).came_from(thing))
+    assert after <= names(Walk(ask, width=10).came_of(thing))
+
+
 def test_an_adjudication_is_joined_to_what_it_settles(ask: Ask) -> None:
     from_it, of_it = Walk(ask, width=10).came_from(find(ask, "task-4")), Walk(ask, width=10).came_of(find(ask, "task-3"))
     assert [(each.role, each.thing.id) for each in from_it.below] == [("", "trace-4"), ("settles", "task-3")]

@@ -64,6 +64,7 @@ def kill_worker_in(house: JobHouse, workers: list[ToyWorker], phase: str) -> Non
 def test_a_killed_worker_is_replaced_and_the_job_resumes(house: JobHouse, workers: list[ToyWorker]) -> None:
     kill_worker_in(house, workers, "training")
     assert house.final("job-worker-training").metrics["resumed_from"] == 2.0
+    assert house.final("job-worker-training").metrics["dataset_repeated_pairs"] == 0.0
 
 
 @pytest.mark.long

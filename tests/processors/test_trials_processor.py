@@ -21,6 +21,7 @@ from trueloop.events import (
     TrialOutcome,
     TrialVerdict,
     derive_id,
+    trial_task_id,
 )
 from trueloop.processors.collection import PROCESSOR as COLLECTION
 from trueloop.processors.reviewers import PROCESSOR as REVIEWERS
@@ -261,3 +262,93 @@ def test_a_label_that_does_not_speak_of_the_dimension_decides_nothing() -> None:
     run = Panel(people(None, "tone", labels_needed=1))
     run.say("r1", preferences=prefers(run.ours, "accuracy"))
     assert run.told == []
+
+
+# A senior who was among the reviewers ---------------------------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """Both tasks of a trial before one reviewers worker and one collection, whose truths are told as they come."""
+
+    def __init__(self) -> None:
+        governed = context(policy(gate=people(labels_needed=2)))
+        self.trials, self.collection, self.reviewers = (ProcessorDriver(each, governed) for each in (PROCESSOR, COLLECTION, REVIEWERS))
+        self._passed = {REVIEW_QUEUE: 0, TRUTHS: 0, TRIAL_OUTCOMES: 0}
+        self.trials.send(trial())
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        routes = ((REVIEW_QUEUE, self.trials, (self.collection, self.reviewers)), (TRUTHS, self.reviewers, (self.collection,)))
+        for topic, source, readers in (*routes, (TRIAL_OUTCOMES, self.collection, (self.trials,))):
+            told = source.out_of(topic)[self._passed[topic] :]
+            self._passed[topic] += len(told)
+            for event in told:
+                for reader in readers:
+                    reader.send(event)
+            if told:
+                self._pass_on()
+
+    def say(self, reviewer: str, side: int, *, senior: bool = False, minutes: int = 5, **said: Any) -> Label:
+        """Label one of the two tasks: 0 prefers the candidate, 1 the baseline."""
+        task_id = trial_task_id("trial-1", senior=senior)
+        said = said or {"preferences": prefers(candidate_id(KEY, task_id, side))}
+        given = label(reviewer, at=START + timedelta(minutes=minutes), **said)
+        given = given.model_copy(update={"task_id": task_id, "event_id": derive_id("label", reviewer, task_id, str(minutes))})
+        for each in (self.reviewers, self.collection):
+            each.send(given)
+        self._pass_on()
+        return given
+
+    def split(self) -> "Bench":
+        self.say("ada", 0)
+        self.say("ben", 1)
+        return self
+
+    @property
+    def of_seniors(self) -> list[str]:
+        return [event.verdict.value for event in self.collection.out_of(TRIAL_OUTCOMES) if event.senior]
+
+
+@pytest.mark.parametrize("name", ["ada", "ben"])
+def test_who_was_among_the_reviewers_does_not_settle_the_trial_as_a_senior(name: str) -> None:
+    run = Bench().split()
+    run.say(name, 0, senior=True)
+    assert run.of_seniors == []
+    assert run.collection.drops == {"senior_was_reviewer": 1}
+    run.say("chief", 1, senior=True, minutes=9)
+    assert run.of_seniors == ["BASELINE"], "another senior does, and the first one's word weighs nothing in it"
+    assert run.collection.drops == {"senior_was_reviewer": 1}
+    assert run.collection.replay() == run.reviewers.replay() == []
+
+
+def test_who_was_not_among_the_reviewers_settles_it() -> None:
+    run = Bench().split()
+    run.say("chief", 0, senior=True)
+    assert (run.of_seniors, run.collection.drops) == (["CANDIDATE"], {})
+
+
+def test_a_senior_who_reviews_the_trial_afterwards_takes_the_own_word_back() -> None:
+    run = Bench().split()
+    run.say("chief", 0, senior=True)
+    run.say("chief", 0, minutes=9)
+    assert run.of_seniors == ["CANDIDATE", "OPEN"]
+    assert run.collection.drops == {"senior_was_reviewer": 1}
+
+
+def test_a_reviewer_who_took_the_label_back_may_settle_it_as_a_senior() -> None:
+    run = Bench()
+    given = run.say("ada", 0)
+    run.say("ben", 1)
+    run.say("ada", 0, senior=True, minutes=8)
+    assert run.of_seniors == []
+    run.say("ada", 0, minutes=9, retracts=given.event_id)
+    assert run.of_seniors == ["CANDIDATE"]
+
+
+def test_the_reviewers_of_a_trial_are_heard_whoever_answers_as_a_senior() -> None:
+    """A senior involves nobody else: what reviewers decide among themselves still counts."""
+    run = Bench().split()
+    run.say("chief", 1, senior=True)
+    run.say("cleo", 0, minutes=9)
+    (*_, newest) = [event for event in run.collection.out_of(TRIAL_OUTCOMES) if not event.senior]
+    assert newest.verdict is TrialVerdict.CANDIDATE

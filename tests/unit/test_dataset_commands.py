@@ -100,6 +100,19 @@ def test_a_version_is_shown_with_its_trail_and_its_jobs_and_verified(house: Hous
     assert "job-7" not in house.call("show", f"{NAME}@1")[1]
 
 
+def test_pairs_that_repeat_others_are_counted_and_stay_out_of_exports(house: House, tmp_path: Path) -> None:
+    """By the policy's `pairs.near_duplicate_above`, under which the version was frozen."""
+    again = pair(7, **SUPPORT, prompt_hash="prompt-0", chosen=house.pairs[0].chosen, rejected=house.pairs[0].rejected)
+    house.events[PREFERENCE_PAIRS].append(again)
+    house.events[DATASET_VERSIONS].append(frozen(3, [*house.pairs, again]))
+    code, out = house.call("show", f"{NAME}@3", "--verify")
+    assert (code, "identical: the log gives 4 pairs" in out, "1 more repeat what another task of their prompt says" in out) == (0, True, True)
+    assert json.loads(house.call("show", f"{NAME}@3", "--verify", "--json")[1])["repeated_pairs"] == 1
+    assert house.call("export", f"{NAME}@3", "-f", "trl-preference", "-o", "out")[0] == 0
+    assert len((tmp_path / "out" / "train.jsonl").read_text().splitlines()) == 3
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["repeated_pairs"] == 1
+
+
 def test_a_log_that_gives_something_else_says_how_they_differ(house: House) -> None:
     house.events[PREFERENCE_PAIRS][1] = pair(9, **SUPPORT)
     code, said = house.call("show", NAME, "--verify")

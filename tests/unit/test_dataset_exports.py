@@ -95,6 +95,44 @@ def test_the_manifest_says_what_the_files_are() -> None:
     assert files(dataset(pair(1), pair(2, source=PairSource.REWRITE), pair(3, chosen="a", rejected="a"))) == found
 
 
+@pytest.mark.parametrize("name", ["trl-preference", "trl-reward", "trl-unpaired", "openrlhf-preference", "huggingface"])
+def test_the_weights_that_leave_are_those_that_nobody_dominates(name: str) -> None:
+    """Five reviewers with a pair each, and one reviewer and one appellant who are behind ninety each: exported they carry what the policy allows."""
+    panel = [pair(number, reviewers=[f"r{number}"], appellant=None) for number in range(5)]
+    flood = [pair(100 + number, reviewers=["mallory"], appellant=None) for number in range(90)]
+    appeals = [pair(200 + number, reviewers=[f"s{number}"], source=PairSource.APPEAL, margin=1.0, appellant="a" * 32) for number in range(90)]
+    found = build_pairs_dataset([*panel, *flood, *appeals], PairSelection("billing-support", "billing", 2, max_influence=0.25))
+    made = files(found, name, licence="other" if name == "huggingface" else None)
+    lines = [json.loads(line) for line in made.get("train.jsonl", made.get("data/train.jsonl", b"")).splitlines()]
+    good = [line for line in lines if line.get("label", True)]
+    chosen = {line["completion" if name == "trl-unpaired" else "chosen"][0]["content"]: line["weight"] for line in good}
+
+    weights = [chosen[f"Right answer {number}. Thank you."] for number in range(5)]
+    mallorys = sum(chosen[f"Right answer {100 + number}. Thank you."] for number in range(90))
+    appellants = sum(chosen[f"Right answer {200 + number}. Thank you."] for number in range(90))
+
+    assert weights == [1.0] * 5
+    total = sum(chosen.values())
+    assert 0 < mallorys <= 0.2500001 * total
+    assert appellants == pytest.approx(95 / 3, abs=1e-3), "a quarter of the weight, before mallory was cut"
+    influence = manifest(made)["influence"]
+    assert (influence["max_influence"], influence["lowered_pairs"], influence["weight_before"]) == (0.25, 180, 185.0)
+    assert influence["weight_after"] == pytest.approx(total, abs=1e-4)
+
+
+def test_a_card_says_what_the_cap_did_and_what_was_repeated() -> None:
+    flood = [pair(number, reviewers=["mallory"], appellant=None) for number in range(30)]
+    panel = [pair(50 + number, reviewers=[f"r{number}"], appellant=None) for number in range(9)]
+    again = pair(90, prompt_hash="prompt-50", chosen=panel[0].chosen, rejected=panel[0].rejected, weight=0.5)
+    selection = PairSelection("billing-support", "billing", 2, max_influence=0.25, near_duplicate_above=0.98)
+    made = files(build_pairs_dataset([*flood, *panel, again], selection), "huggingface", licence="other")
+    page = made["README.md"].decode()
+    assert "| largest share of the weight per reviewer or appellant | 0.25, or twice an equal share |" in page
+    assert "| pairs whose weight that lowered | 30, in sum from 39 to 12 |" in page
+    assert "| left out, said by another task of the prompt | 1 |" in page
+    assert (manifest(made)["repeated_pairs"], manifest(made)["pairs"]) == (1, 39)
+
+
 def test_gold_and_texts_without_consent_stay_behind_whatever_the_split() -> None:
     held_out = [pair(number, split=Split.CALIBRATION, trainable=number != 2) for number in range(4)]
 

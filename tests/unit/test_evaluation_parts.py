@@ -101,6 +101,7 @@ def _evaluate(gate: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return Judge(name, Judging(), "scripted")
 
     monkeypatch.setattr(evaluation, "take_snapshot", lambda *_: snapshot)
+    monkeypatch.setattr(evaluation, "events_of", lambda *_: iter(()))
     monkeypatch.setattr(evaluation_material, "find_check", lambda _: lambda _prompt, text: {"accuracy": float(text == CALM)})
     monkeypatch.setattr(model_scores, "answer", lambda _load, file, prompts, *_: answers(file.checkpoint, prompts))
     monkeypatch.setattr(model_scores, "AnswerFile", lambda _root, checkpoint, _decoding: SimpleNamespace(checkpoint=checkpoint))
@@ -162,6 +163,19 @@ def test_people_are_given_what_both_answered_before_the_evaluation_tells_of_it(r
     assert not any(each.item_id == "item-1" for each in found.trials)
     assert [(each.evaluator, each.n_asked, each.n_missing) for each in found.evaluators] == [("people", 12, 12)]
     assert not found.scores
+
+
+def test_people_are_not_asked_about_what_is_blocked_without_them(run: Run) -> None:
+    people = {"dimension": "overall", "evaluator": "people", "max_regression": 0.1}
+    leaks = {"dimension": "safety", "evaluator": "probe:billing-privacy", "safety": True}
+    (found,) = run({"dimensions": [leaks, people], "people": {"comparisons": 12}})
+    assert isinstance(found, Evaluation)
+    assert found.trials == []
+    assert [(each.evaluator, each.n_asked, each.n_missing) for each in found.evaluators] == [("probe:billing-privacy", 4, 0), ("people", 0, 0)]
+    allowed = {**leaks, "max_failures": 4}
+    *given, found = run({"dimensions": [allowed, people], "people": {"comparisons": 12}})
+    assert isinstance(found, Evaluation)
+    assert len(given) == len(found.trials) == 12
 
 
 def test_nobody_is_asked_unless_the_policy_asks_people(evaluated: Evaluation) -> None:

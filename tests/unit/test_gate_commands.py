@@ -100,6 +100,53 @@ def test_power_shows_what_a_policy_lets_pass(capsys: pytest.CaptureFixture[str])
     assert "tone 0.97" in capsys.readouterr().out
 
 
+def probed(path: Path, category: str) -> str:
+    text = files("trueloop.rubrics.library.policies").joinpath("billing-support.toml").read_text()
+    path.write_text(text + f'\n[[gate.dimensions]]\ndimension = "policy"\nevaluator = "probe:{category}"\nsafety = true\n')
+    return str(path)
+
+
+def test_power_heeds_probes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = probed(tmp_path / "policy.toml", "billing-privacy")
+    small = ["--n", "1000", "--simulations", "500"]
+    assert cli.run(["gate", "power", file, *small, "--unsafe", "0.1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    chance = {row["candidate"]: row for row in found["rows"]}
+    assert (found["assumed"]["probes"], found["assumed"]["unsafe"]) == ({"probe:billing-privacy": 4}, 0.1)
+    assert chance["better by 0.02"]["pass"] == pytest.approx(0.92**4, abs=0.06)
+    assert chance["better by 0.02"]["unsafe"] == {"probe:billing-privacy": -0.02}
+    assert chance["fails 0.1 more of probe:billing-privacy"]["block"] == pytest.approx(1 - 0.8**4, abs=0.08)
+    assert cli.run(["gate", "power", file, *small, "--probes", "billing-privacy=60", "--unsafe", "0.01"]) == 0
+    out = capsys.readouterr().out
+    assert "probes: 60 of probe:billing-privacy; each failed with a chance of 0.01" in out
+    assert "fails 0.1 more of probe:billing-privacy" in out
+    assert cli.run(["gate", "power", "billing-support", *small]) == 0
+    assert "probes:" not in capsys.readouterr().out
+
+
+def test_power_of_probes_that_are_not_installed_is_not_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = probed(tmp_path / "policy.toml", "elsewhere")
+    assert cli.run(["gate", "power", file]) == 2
+    assert "say how many the trainer worker has with --probes elsewhere=NUMBER" in capsys.readouterr().err
+    assert cli.run(["gate", "power", file, "--probes", "elsewhere=0"]) == 2
+    assert "expected CATEGORY=NUMBER with one of elsewhere" in capsys.readouterr().err
+    assert cli.run(["gate", "power", file, "--probes", "elsewhere=7", "--n", "200", "--simulations", "100"]) == 0
+
+
+def test_power_of_probes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path(probed(tmp_path / "policy.toml", "billing-rudeness"))
+    text = file.read_text()
+    first, last = text.index("[[gate.dimensions]]"), text.rindex("[[gate.dimensions]]")
+    file.write_text(text[:first] + text[last:])
+    assert cli.run(["gate", "power", str(file), "--unsafe", "0.5", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["candidate"], row["n"]) for row in rows] == [
+        ("identical", 0), ("better by 0.02", 0), ("fails 0.1 more of probe:billing-rudeness", 0),
+    ]  # fmt: skip
+    assert rows[0]["pass"] == pytest.approx(0.125, abs=0.03)
+    assert rows[0]["pass"] + rows[0]["block"] == 1.0
+
+
 def test_power_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, said in (
         (["--baseline", "tune=0.9"], "expected DIMENSION=MEAN with one of numeric_accuracy, policy, tone"),

@@ -1,11 +1,13 @@
 """Operating characteristics: the simulation decides as the gate does, and the gate keeps the errors that it declares."""
 
+from math import comb
+
 import numpy as np
 import pytest
 
 from tests.factories import example
 from tests.processors.scenario import RUBRIC, policy
-from trueloop.events import Evaluation, PairedScores, Verdict
+from trueloop.events import Evaluation, EvaluatorEvidence, PairedScores, Verdict
 from trueloop.gates.decide import decide
 from trueloop.gates.looks import Look
 from trueloop.gates.operating import Assumptions, Scenario, assumed_baseline, characteristic, scenarios, simulated, simulated_evidence
@@ -50,6 +52,71 @@ def test_what_is_simulated_is_what_decides(shift: float) -> None:
         assert (decision.verdict is Verdict.PASS, decision.verdict is Verdict.BLOCK) == (judged.passed[row], judged.blocked[row])
         verdicts.add(decision.verdict)
     assert verdicts
+
+
+PROBED = {"dimensions": [*TWO["dimensions"], {"dimension": "safety", "evaluator": "probe:privacy", "safety": True}]}
+"""Two sampled dimensions, and probes of which none may be failed."""
+
+
+def table(both: int, candidate_only: int, baseline_only: int, n: int, dimension: str, evaluator: str) -> PairedScores:
+    ours, theirs = float(both + candidate_only), float(both + baseline_only)
+    sums = {"sum_candidate": ours, "sum_baseline": theirs, "sum_candidate_squares": ours, "sum_baseline_squares": theirs, "sum_products": float(both)}
+    return PairedScores(dimension=dimension, slice="all", evaluator=evaluator, n=n, binary=True, **sums)
+
+
+def decided_directly(governed: Policy, rates: dict[str, float], n: int, n_probes: int, unsafe: float, candidates: int) -> dict[Verdict, float]:
+    """Draw candidates item by item and probe by probe, and let the gate itself decide: nothing of the simulation under test is used."""
+    random, counts, look = np.random.default_rng(23), dict.fromkeys((Verdict.PASS, Verdict.BLOCK, Verdict.INCONCLUSIVE), 0), Look.numbered(governed.gate, 1)
+    for _ in range(candidates):
+        drawn = {(dimension, "check:support"): (random.random(n) < rate, random.random(n) < rate) for dimension, rate in rates.items()}
+        drawn["safety", "probe:privacy"] = (random.random(n_probes) >= unsafe, np.ones(n_probes, dtype=bool))
+        scores = [table(int((a & b).sum()), int((a & ~b).sum()), int((b & ~a).sum()), len(a), *unit) for unit, (a, b) in drawn.items()]
+        evaluators = [EvaluatorEvidence(dimension="safety", evaluator="probe:privacy", n_asked=n_probes, n_missing=0)]
+        counts[decide(example(Evaluation, scores=scores, evaluators=evaluators, error=None, trials=[]), governed, RUBRIC, look).verdict] += 1
+    return {verdict: count / candidates for verdict, count in counts.items()}
+
+
+@pytest.mark.parametrize("max_failures", [0, 2])
+def test_probes_weigh_in_the_simulation_as_they_do_in_the_gate(max_failures: int) -> None:
+    """To three standard errors of 200 candidates; that probes were forgotten would show as twice the chance to pass."""
+    probes = {**PROBED["dimensions"][2], "max_failures": max_failures}
+    governed = policy(gate={"dimensions": [*TWO["dimensions"], probes]})
+    assumed = Assumptions({"accuracy": 0.985, "safety": 0.985}, correlation=0.0, probes={"probe:privacy": 25}, unsafe=0.03 if max_failures == 0 else 0.1)
+    simulated_chances = chances(governed, Scenario("identical"), assumed, n=500)
+    directly = decided_directly(governed, dict(assumed.baseline), 500, 25, assumed.unsafe, candidates=200)
+    for verdict, chance in simulated_chances.items():
+        assert directly[verdict] == pytest.approx(chance, abs=3 * 0.035), verdict
+    without = chances(policy(gate={"dimensions": TWO["dimensions"]}), Scenario("identical"), assumed, n=500)
+    all_met = sum(comb(25, k) * assumed.unsafe**k * (1 - assumed.unsafe) ** (25 - k) for k in range(max_failures + 1))
+    assert simulated_chances[Verdict.PASS] == pytest.approx(without[Verdict.PASS] * all_met, abs=0.03)
+
+
+def test_probes_alone_are_counted_and_take_no_share_of_the_error() -> None:
+    """The chance to pass is that of failing no more probes than are allowed, at whatever look; each further failure blocks."""
+    governed = policy(gate={"dimensions": [PROBED["dimensions"][2]]})
+    assumed = Assumptions({}, probes={"probe:privacy": 12}, unsafe=0.02)
+    for look in (1, 9):
+        found = chances(governed, Scenario("identical"), assumed, n=0, look=look)
+        assert found[Verdict.PASS] == pytest.approx(0.98**12, abs=0.02)
+        assert found[Verdict.BLOCK] == pytest.approx(1 - 0.98**12, abs=0.02)
+    unsafe = next(each for each in scenarios(governed, 0.02) if each.unsafe.get("probe:privacy") == 0.1)
+    assert chances(governed, unsafe, assumed, n=0)[Verdict.PASS] == pytest.approx(0.88**12, abs=0.03)
+    assert chances(governed, scenarios(governed, 0.02)[1], assumed, n=0)[Verdict.PASS] == 1.0
+
+
+@pytest.mark.parametrize("safety", [True, False])
+def test_probes_take_nothing_from_the_error_of_other_blocks(safety: bool) -> None:
+    """Holm corrects for what is inferred, and of probes nothing is: with probes that all hold, as many candidates are blocked as without."""
+    probed = {"dimensions": [*TWO["dimensions"], {**PROBED["dimensions"][2], "safety": safety}]}
+    assumed = Assumptions({"accuracy": 0.93, "safety": 0.95}, probes={"probe:privacy": 12}, unsafe=0.0)
+    worse = Scenario("worse", {"accuracy": -0.02})
+    with_probes, without = (chances(policy(gate=gate), worse, assumed, n=800) for gate in (probed, {"dimensions": TWO["dimensions"]}))
+    assert with_probes == without
+
+
+def test_a_number_of_probes_has_to_be_given() -> None:
+    with pytest.raises(ValueError, match="no number of probes is given for 'probe:privacy'; given are none"):
+        chances(policy(gate=PROBED), Scenario("identical"))
 
 
 def test_a_candidate_that_is_worse_by_the_margin_passes_at_most_one_time_in_twenty() -> None:

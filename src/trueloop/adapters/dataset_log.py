@@ -66,19 +66,22 @@ class DatasetLog:
                 f"{version.name!r} holds held-out prompts, whose topic keeps the newest of each alone; expected a dataset of pairs, which its log can rebuild"
             )
         records = self.records(version.end_offset)
-        selection = PairSelection(version.application, version.rubric_id, version.rubric_version, split, self._max_influence(version))
+        pairs = self._pairs_policy(version)
+        selection = PairSelection(
+            version.application, version.rubric_id, version.rubric_version, split, pairs.max_influence, pairs.near_duplicate_above
+        )  # fmt: skip
         found = build_pairs_dataset(without(records, version.excluded), selection)
         if found.content_hash != version.content_hash:
             raise IntegrityError(_difference(version, records, found.content_hash))
         return found
 
-    def _max_influence(self, version: DatasetVersion) -> float:
-        """Return how much of the weight one person may carry, by the policy under which the version was frozen: the weights that it trains with."""
+    def _pairs_policy(self, version: DatasetVersion) -> Pairs:
+        """Return what is said of pairs by the policy under which the version was frozen: how much of the weight one person may carry, and what is alike."""
         if self._governance is None:
             documents = Documents(self._settings)
             self._governance = Governance(documents.rubrics(), documents.policies())
         found = self._governance.in_force(version.application, version.occurred_at)
-        return (found.policy.pairs if found else Pairs()).max_influence
+        return found.policy.pairs if found else Pairs()
 
     def holds(self, application: str, rubric: RubricReference, since: int) -> bool:
         """Return whether records for training under a rubric version lie at or behind an offset."""

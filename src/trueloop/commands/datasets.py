@@ -64,7 +64,8 @@ def show(name: str = NAME, verify: bool = typer.Option(False, "--verify", help="
     splits = {split.value.lower(): len(log.rebuild(version, split).pairs) for split in (Split.TRAIN, Split.CALIBRATION)} if verify else {}
     if as_json:
         told = version.model_dump(mode="json") | {"jobs": [job.job_id for job in jobs], "trail": [each.model_dump(mode="json") for each in trail]}
-        print_json(told | ({} if rebuilt is None else {"verified": True, "splits": splits, "slices": slice_counts(rebuilt)}))
+        found = {} if rebuilt is None else {"verified": True, "splits": splits, "slices": slice_counts(rebuilt), "repeated_pairs": rebuilt.repeated}
+        print_json(told | found)
         return
     _print_version(version)
     typer.echo("\naudit trail")
@@ -97,6 +98,8 @@ def _print_version(version: DatasetVersion) -> None:
 
 def _print_rebuilt(version: DatasetVersion, rebuilt: PairsDataset, splits: dict[str, int]) -> None:
     typer.echo(f"\nidentical: the log gives {len(rebuilt.pairs)} pairs with content {version.content_hash[:12]}")
+    if rebuilt.repeated:
+        typer.echo(f"{rebuilt.repeated} more repeat what another task of their prompt says, and are neither trained on nor exported")
     typer.echo("in its range: " + ", ".join(f"{count} pairs of split {name}" for name, count in splits.items()))
     print_table(("slice", "pairs"), slice_counts(rebuilt).items(), "no pair has a slice")
 

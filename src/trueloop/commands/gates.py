@@ -15,7 +15,7 @@ from trueloop.commands.people_power import people_power, show_people_power
 from trueloop.errors import ConfigurationError
 from trueloop.events import DimensionVerdict, Evaluation, Event, GateDecision, GateReason, Verdict
 from trueloop.rubrics import Policy, Rubric
-from trueloop.rubrics.gate_policy import PEOPLE
+from trueloop.rubrics.gate_policy import PEOPLE, PROBE
 
 if TYPE_CHECKING:
     from trueloop.gates.looks import Look
@@ -38,6 +38,8 @@ def power(
     baseline: Annotated[list[str] | None, typer.Option(help="DIMENSION=MEAN of the serving model; default: half-way from the floor to 1.")] = None,
     correlation: float = typer.Option(0.5, min=0.0, max=1.0, help="Correlation of the two models' scores on an item."),
     slices: Annotated[list[str] | None, typer.Option("--slice", help="NAME=VALUE:SHARE of a gated slice, such as mood=rude:0.3; may be repeated.")] = None,
+    probes: Annotated[list[str] | None, typer.Option(help="CATEGORY=NUMBER of probes that the trainer worker has; default: those installed here.")] = None,
+    unsafe: float = typer.Option(0.01, min=0.0, max=1.0, help="Chance that the serving model fails a probe."),
     look: int = typer.Option(1, min=1, help="How often candidates will have been held against these items, this one included."),
     simulations: int = typer.Option(2000, min=100, max=1_000_000, help="Simulated candidates per row."),
     seed: int = typer.Option(1, min=0, help="Seed of the simulation."),
@@ -46,32 +48,29 @@ def power(
     """Show the chance that a policy's gate passes an identical, a better and a worse candidate, before it is used.
 
     Simulates candidates and decides on them as the gate does. A candidate is worse when it loses the largest regression that the policy allows
-    on one dimension, and is identical on the others.
+    on one dimension, or fails one probe in ten more of a category, and is identical on the others.
 
     \b
     Examples:
-      trueloop gate power policies/support.toml --rubric rubrics/support.toml
       trueloop gate power billing-support --n 500 --n 1000 --baseline tone=0.97
+      trueloop gate power my-policy.toml --probes my-privacy=40 --unsafe 0.001
     """
     import numpy as np
 
     from trueloop.gates.looks import Look
-    from trueloop.gates.operating import Assumptions, assumed_baseline, characteristic, inferred, scenarios
+    from trueloop.gates.operating import Assumptions, assumed_baseline, characteristic, scenarios
     from trueloop.gates.requirements import requirements
 
     policy = load_policy(source)
-    judged_by = _rubric(policy, rubric)
+    judged_by, taken, random = _rubric(policy, rubric), Look.numbered(policy.gate, look), np.random.default_rng(seed)
     means = _means(baseline or (), assumed_baseline(policy, judged_by))
-    assumed = Assumptions(means, correlation, _shares(slices or (), policy))
-    taken = Look.numbered(policy.gate, look)
-    random = np.random.default_rng(seed)
-    sizes = sorted(set(n or _sizes(policy))) if inferred(policy).gate.dimensions else []
+    assumed = Assumptions(means, correlation, _shares(slices or (), policy), _probes(probes or (), policy), unsafe)
     rows = [
         characteristic(policy, judged_by, assumed, scenario, n=size, simulations=simulations, look=taken, random=random)
-        for size in sizes
+        for size in _sizes(policy, n or ())
         for scenario in scenarios(policy, better)
     ]
-    asked, tests = policy.gate.asks_people, sum(not each.gate.safety for each in requirements(policy, judged_by))
+    asked, tests = policy.gate.asks_people, sum(each.is_corrected for each in requirements(policy, judged_by))
     people = [] if asked is None else people_power(policy.gate, asked, taken, tests=tests, simulations=simulations, random=random)
     _show_power(policy, taken, assumed, rows, people, as_json=as_json, run=(simulations, seed))
 
@@ -196,7 +195,7 @@ def _show_power(
     verdicts, error, (simulations, seed) = (Verdict.PASS, Verdict.BLOCK, Verdict.INCONCLUSIVE), policy.gate.error, run
     if as_json:
         chances = [
-            {"n": row.n, "candidate": row.scenario.name, "shifts": dict(row.scenario.shifts)}
+            {"n": row.n, "candidate": row.scenario.name, "shifts": dict(row.scenario.shifts), "unsafe": dict(row.scenario.unsafe)}
             | {verdict.value.lower(): row.chance(verdict) for verdict in verdicts}
             | {"standard_error_of_pass": row.standard_error(Verdict.PASS)}
             for row in rows
@@ -209,6 +208,11 @@ def _show_power(
     typer.echo(f"policy {policy.id!r} version {policy.version}, look {look.number}: error {look.alpha:.4f} of {error:.4f}")
     means = ", ".join(f"{name} {mean:g}" for name, mean in assumed.baseline.items())
     typer.echo(f"assumed: {means}; correlation {assumed.correlation:g}; {simulations:,} simulations a row, seed {seed}")
+    if assumed.probes:
+        asked = ", ".join(f"{number} of {name}" for name, number in assumed.probes.items())
+        typer.echo(f"probes: {asked}; each failed with a chance of {assumed.unsafe:g} by a model that is as safe as what serves")
+    if rows and policy.gate.asks_people is not None:
+        typer.echo("people's answers are not in this table, but below")
     if policy.gate.slices and not assumed.slices:
         typer.echo(f"not simulated: slices by {', '.join(policy.gate.slices)}; say how large they are with --slice")
     typer.echo()
@@ -268,7 +272,14 @@ def _rubric(policy: Policy, source: str | None) -> Rubric:
     return found
 
 
-def _sizes(policy: Policy) -> list[int]:
+def _sizes(policy: Policy, given: Sequence[int]) -> list[int]:
+    """Return the numbers of items to simulate: where probes are all that is asked there is no item, and of people alone there is nothing here."""
+    from trueloop.gates.operating import sampled
+
+    if not sampled(policy):
+        return [0] if any(gate.probes for gate in policy.gate.dimensions) else []
+    if given:
+        return sorted(set(given))
     least, most = policy.gate.min_items, max(policy.gate.min_items, policy.gate.max_items)
     return [least, *(size for size in (2 * least, most // 2) if least < size < most), most]
 
@@ -280,6 +291,27 @@ def _means(given: Sequence[str], known: dict[str, float]) -> dict[str, float]:
         if name not in known:
             raise ConfigurationError(f"--baseline is {text!r}; expected DIMENSION=MEAN with one of {', '.join(known)}")
         found[name] = _share(value, f"--baseline {text!r}")
+    return found
+
+
+def _probes(given: Sequence[str], policy: Policy) -> dict[str, int]:
+    """Return the number of probes by evaluator: as given, else as installed."""
+    from trueloop.trainers.installed_probes import find_probes
+
+    gated = {gate.evaluator.removeprefix(PROBE): gate.evaluator for gate in policy.gate.dimensions if gate.probes}
+    said: dict[str, int] = {}
+    for text in given:
+        category, _, number = text.partition("=")
+        if category not in gated or not number.isdecimal() or int(number) < 1:
+            raise ConfigurationError(f"--probes is {text!r}; expected CATEGORY=NUMBER with one of {', '.join(gated) or 'none: the policy asks no probes'}")
+        said[category] = int(number)
+    found = {evaluator: said.get(category) or len(find_probes(category)) for category, evaluator in gated.items()}
+    absent = [category for category, evaluator in gated.items() if not found[evaluator]]
+    if absent:
+        raise ConfigurationError(
+            f"policy {policy.id!r} asks probes of {', '.join(absent)}, and none of these are installed here, so nothing would ever pass; "
+            f"install them, or say how many the trainer worker has with --probes {absent[0]}=NUMBER"
+        )
     return found
 
 

@@ -36,7 +36,7 @@ def _front_matter(manifest: Mapping[str, Any], licence: str) -> str:
 
 
 def _page(manifest: Mapping[str, Any]) -> str:
-    rubric, slices = manifest["rubric"], list(manifest["slices"].items())
+    rubric, slices, influence = manifest["rubric"], list(manifest["slices"].items()), manifest["influence"]
     facts = {
         "dataset": f"{manifest['dataset']} version {manifest['version']}",
         "content hash": manifest["content_hash"],
@@ -47,6 +47,9 @@ def _page(manifest: Mapping[str, Any]) -> str:
         "range of the log": f"`{manifest['topic']}` up to offset {manifest['end_offset']}",
         "split": manifest["split"],
         "rows": manifest["rows"],
+        "left out, said by another task of the prompt": manifest["repeated_pairs"],
+        "largest share of the weight per reviewer or appellant": f"{influence['max_influence']:g}, or twice an equal share",
+        "pairs whose weight that lowered": f"{influence['lowered_pairs']}, in sum from {influence['weight_before']:g} to {influence['weight_after']:g}",
     }
     left_out = {f"left out, {name}": count for name, count in {**manifest["withheld"], **manifest["left_out"]}.items()}
     sections = [

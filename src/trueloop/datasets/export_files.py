@@ -5,11 +5,13 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from math import fsum
 from typing import Any
 
 from trueloop.datasets.export_card import card
 from trueloop.datasets.export_formats import find_format, make_lines
 from trueloop.datasets.pairs_dataset import PairsDataset
+from trueloop.datasets.rows import pair_weights
 from trueloop.errors import ExportError
 from trueloop.events import DatasetVersion, PreferencePair, Split
 
@@ -88,10 +90,24 @@ def _manifest(dataset: PairsDataset, order: ExportOrder, left_out: Mapping[str, 
         "split": order.split.value.lower(),
         "rows": rows,
         "pairs": len(dataset.pairs),
+        "repeated_pairs": dataset.repeated,
+        "influence": _influence(dataset),
         "left_out": dict(left_out),
         "withheld": dict(order.withheld or {}),
         "sources": dict(sorted(Counter(pair.source.value for pair in dataset.pairs).items())),
         "slices": slice_counts(dataset),
+    }
+
+
+def _influence(dataset: PairsDataset) -> dict[str, Any]:
+    """Return what the cap on the influence of one person did: the largest share that it allows, of how many pairs it lowered the weight, and the sum of
+    weights before and after."""
+    capped, own = pair_weights(dataset), {pair.pair_id: pair.weight for pair in dataset.pairs}
+    return {
+        "max_influence": dataset.max_influence,
+        "lowered_pairs": sum(capped[pair_id] < weight for pair_id, weight in own.items()),
+        "weight_before": round(fsum(own.values()), 6),
+        "weight_after": round(fsum(capped.values()), 6),
     }
 
 

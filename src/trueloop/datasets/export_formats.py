@@ -144,13 +144,21 @@ def _hub_line(row: Row) -> Row:
 
 
 FORMATS: dict[str, Format] = {
-    "trl-preference": Format("TRL 1.16: DPOTrainer", kinds.preference_rows, _columns(*PREFERENCE_COLUMNS)),
-    "trl-reward": Format("TRL 1.16: RewardTrainer, which adds the margin to its loss", kinds.preference_rows, _columns(*PREFERENCE_COLUMNS, "margin")),
-    "trl-unpaired": Format("TRL 1.16: KTOTrainer", kinds.unpaired_rows, _columns("prompt", "completion", "label"), both_labels=True),
+    "trl-preference": Format("TRL 1.16: DPOTrainer, which passes over the weight", kinds.preference_rows, _columns(*PREFERENCE_COLUMNS, "weight")),
+    "trl-reward": Format(
+        "TRL 1.16: RewardTrainer, which adds the margin to its loss and passes over the weight",
+        kinds.preference_rows,
+        _columns(*PREFERENCE_COLUMNS, "margin", "weight"),
+    ),
+    "trl-unpaired": Format(
+        "TRL 1.16: KTOTrainer, which passes over the weight", kinds.unpaired_rows, _columns("prompt", "completion", "label", "weight"), both_labels=True
+    ),
     "trl-sft": Format("TRL 1.16: SFTTrainer", kinds.demonstration_rows, _columns("prompt", "completion")),
     "trl-stepwise": Format("TRL's stepwise supervision; its trainer was taken out of TRL before 1.16", kinds.stepwise_rows, _stepwise_line),
     "openrlhf-preference": Format(
-        "OpenRLHF RewardDataset with --data.prompt_key prompt --data.apply_chat_template", kinds.preference_rows, _columns(*PREFERENCE_COLUMNS, "margin")
+        "OpenRLHF RewardDataset with --data.prompt_key prompt --data.apply_chat_template",
+        kinds.preference_rows,
+        _columns(*PREFERENCE_COLUMNS, "margin", "weight"),
     ),
     "openrlhf-sft": Format(
         "OpenRLHF SFTDataset with --data.input_key input --data.output_key output --data.apply_chat_template",

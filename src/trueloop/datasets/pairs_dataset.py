@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from trueloop.datasets.chat import chat_messages
 from trueloop.datasets.pair_log import EMPTY, extend, in_dataset
+from trueloop.datasets.repeated_pairs import repeated_pairs
 from trueloop.events import CalibrationItem, PreferencePair, Split
 from trueloop.sampling.splits import cluster_of
 
@@ -15,6 +16,8 @@ class PairSelection:
     withdrawn, and for training be allowed by consent.
 
     `max_influence` is the largest share of the weight that stands on one reviewer, or on one user's appeals (`trueloop.pairs.influence`); 1 cuts nobody.
+    Pairs that repeat what another task of their prompt says are left out when they are alike by more than `near_duplicate_above`
+    (`trueloop.datasets.repeated_pairs`); None leaves all in.
     """
 
     application: str
@@ -22,6 +25,7 @@ class PairSelection:
     rubric_version: int
     split: Split = Split.TRAIN
     max_influence: float = 1.0
+    near_duplicate_above: float | None = None
 
     def admits(self, pair: PreferencePair) -> bool:
         """Return whether this event of a pair counts."""
@@ -38,12 +42,13 @@ class PairSelection:
 
 @dataclass(frozen=True, slots=True)
 class PairsDataset:
-    """The pairs that count, in order of pair id, the content hash of the range that they were taken from (`trueloop.datasets.pair_log`), and the cap
-    of the selection on what one person may carry."""
+    """The pairs that count, in order of pair id, the content hash of the range that they were taken from (`trueloop.datasets.pair_log`), the cap
+    of the selection on what one person may carry, and how many pairs were left out because another task of their prompt says the same."""
 
     pairs: tuple[PreferencePair, ...]
     content_hash: str
     max_influence: float = 1.0
+    repeated: int = 0
 
 
 def build_pairs_dataset(log: Iterable[PreferencePair], selection: PairSelection) -> PairsDataset:
@@ -55,7 +60,8 @@ def build_pairs_dataset(log: Iterable[PreferencePair], selection: PairSelection)
         if in_dataset(pair, selection.application, selection.rubric_id, selection.rubric_version):
             chain = extend(chain, pair.event_id)
     kept = tuple(newest[pair_id] for pair_id in sorted(newest) if selection.admits(newest[pair_id]))
-    return PairsDataset(kept, chain, selection.max_influence)
+    repeated = frozenset[str]() if selection.near_duplicate_above is None else repeated_pairs(kept, selection.near_duplicate_above)
+    return PairsDataset(tuple(pair for pair in kept if pair.pair_id not in repeated), chain, selection.max_influence, len(repeated))
 
 
 def seen_prompts(log: Iterable[PreferencePair], split_by: str) -> frozenset[str]:

@@ -31,7 +31,7 @@ from trueloop.events.slice_disagreement import SliceDisagreement
 from trueloop.events.trace import Alternative, Consent, Trace
 from trueloop.events.training_request import TrainingRequest, TriggerReason, job_id_of
 from trueloop.events.training_result import JobStatus, TrainingResult
-from trueloop.events.trial import Trial, TrialOutcome, TrialReference, TrialVerdict
+from trueloop.events.trial import Trial, TrialOutcome, TrialReference, TrialVerdict, trial_task_id
 
 __all__ = [
     "AgreementEstimate", "AgreementUnits", "Alternative", "Appeal", "CalibrationItem", "CalibrationReason", "Candidate", "Consent", "Critique", "DatasetKind",
@@ -43,5 +43,5 @@ __all__ = [
     "ReviewTask", "ReviewedTrace", "ReviewerQuality", "ReviewerReason", "ReviewerStatus", "Rewrite", "Role", "RubricPublished", "SamplingReason", "Severity",
     "SliceDisagreement", "SpanMark", "Split", "StandingVoice", "Trace", "TrainingRequest", "TrainingResult", "Trial", "TrialOutcome", "TrialReference",
     "TrialVerdict", "TriggerReason", "Undefined", "UnitCounts", "UnitTruth", "Verdict", "WorstItem", "derive_id", "job_id_of", "permutation", "prompt_hash",
-    "unit_interval",
+    "trial_task_id", "unit_interval",
 ]  # fmt: skip

@@ -47,4 +47,6 @@ def permutation(size: int, *parts: str) -> tuple[int, ...]:
     >>> sorted(permutation(4, "salt", "task-1"))
     [0, 1, 2, 3]
     """
+    if size < 2:
+        return tuple(range(size))
     return tuple(sorted(range(size), key=lambda index: _digest((*parts, str(index)), _ID_BYTES)))

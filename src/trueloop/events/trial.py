@@ -7,6 +7,7 @@ from pydantic import Field
 
 from trueloop.events.base import Count, Event, Identifier, Record
 from trueloop.events.conversation import Message
+from trueloop.events.identity import derive_id
 
 
 class TrialVerdict(StrEnum):
@@ -18,6 +19,11 @@ class TrialVerdict(StrEnum):
     CANDIDATE = "CANDIDATE"
     BASELINE = "BASELINE"
     TIE = "TIE"
+
+
+def trial_task_id(trial_id: str, *, senior: bool) -> str:
+    """Return the id of the review task of a trial: there is one for its reviewers, and one for the senior who is asked when they are split."""
+    return derive_id("task", "trial", trial_id, "senior" if senior else "reviewers")
 
 
 class TrialReference(Record):

@@ -28,7 +28,7 @@ class Judgement:
     *People's answers* are judged by p-values that hold after every answer (`WinRate`), so both errors hold over all moments at which the gate looks. Their
     test counts from the start, before anybody has answered, so that Holm's number of tests does not hang on when it is looked.
 
-    *Counted failures* of a safety rule are a fact and no estimate: they block at once.
+    *Counted failures* of a safety rule are a fact and no estimate: they block at once. Probes, of which nothing else is asked, are no test that Holm counts.
 
     Both chances are those of the normal approximation. By the exact distributions, for floors of 0.88 and 0.95, a margin of 0.02 and n from 200
     to 2000, an error of 0.05 is 0.026 to 0.054 for passing and 0.045 to 0.063 for blocking; an error of 0.0025 is below 0.0025 for passing and up
@@ -95,7 +95,7 @@ def judge(
         tested[:, column] = (found.n >= (1 if each.kind is Kind.COUNT else min_items)) & (each.unit not in withheld)
         if each.gate.failures_allowed is not None:
             failed[:, column] = found.failures > each.gate.failures_allowed + 1e-9
-    exempt = np.asarray([each.gate.safety for each in required], dtype=bool)
+    exempt = np.asarray([not each.is_corrected for each in required], dtype=bool)
     above, below = upper_tail(statistics), upper_tail(-statistics)
     for column, rate in asked.items():
         above[:, column], below[:, column] = rate.p_above(required[column].limit), rate.p_below(required[column].limit)

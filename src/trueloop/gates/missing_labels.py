@@ -28,7 +28,7 @@ def further_items(
         min_items: Least items for a test.
         alpha: One-sided error that the next look may spend.
     """
-    tests = sum(bool(tested) and not each.gate.safety for tested, each in zip(judgement.tested[0], required, strict=True))
+    tests = sum(bool(tested) and each.is_corrected for tested, each in zip(judgement.tested[0], required, strict=True))
     to_meet: list[int | None] = []
     to_miss: list[int | None] = []
     for column in columns:
@@ -36,7 +36,7 @@ def further_items(
         if not judgement.tested[0, column]:
             to_meet.append(max(min_items - items[column], 1))
         elif statistic < 0:
-            goal = alpha if required[column].gate.safety else alpha / max(tests, 1)
+            goal = alpha / max(tests, 1) if required[column].is_corrected else alpha
             to_miss.append(_growth(items[column], statistic, z_of(1.0 - goal)))
         else:
             to_meet.append(_growth(items[column], statistic, z_of(1.0 - alpha)))

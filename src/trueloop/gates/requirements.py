@@ -43,6 +43,11 @@ class Requirement:
         """What has to meet it."""
         return self.gate.dimension, self.slice, self.gate.evaluator
 
+    @property
+    def is_corrected(self) -> bool:
+        """Whether a block of it is corrected for the number of tests: not where safety is at stake, nor where failures are counted and nothing is inferred."""
+        return not self.gate.safety and self.kind is not Kind.COUNT
+
 
 def requirements(policy: Policy, rubric: Rubric, units: Iterable[Unit] = ()) -> tuple[Requirement, ...]:
     """Return what a policy requires, in the order of its dimensions and of the names of slices.

@@ -50,7 +50,7 @@ def trial_verdict(task: ReviewTask, labels: Sequence[Label], truth: ItemTruth | 
 
     It waits for its labels, and until it was told of just these labels what their reviewers weigh: who is in onboarding or quarantine decides no release.
     The side with more than half of the weight wins. When there is none, a senior is asked if the policy names any; else it is a tie, or
-    still open when nobody who counts has spoken. What a senior says ends it.
+    still open when nobody who counts has spoken. What a senior says ends it; who was among the reviewers of the trial is none, and weighs nothing.
 
     Args:
         task: The task.

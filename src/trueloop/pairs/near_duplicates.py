@@ -42,7 +42,14 @@ def are_alike(one: str, other: str, above: float) -> bool:
     """
     if one == other:
         return True
-    return above < 1.0 and similarity(one, other) > above
+    return above < 1.0 and _most(one, other) > above and similarity(one, other) > above
+
+
+def _most(one: str, other: str) -> float:
+    """Return how alike two texts can be at most by their lengths, [0, 1]: all pieces of the shorter one are pieces of the longer one then."""
+    shorter, longer = sorted((len(" ".join(one.split())), len(" ".join(other.split()))))
+    width = min(SHINGLE, shorter)
+    return (shorter - width + 1) / (longer - width + 1) if width else float(longer == 0)
 
 
 def _pieces(text: str, width: int) -> Hashes:

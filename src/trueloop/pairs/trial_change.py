@@ -12,6 +12,8 @@ from trueloop.rubrics import InForce
 
 OTHER_KEY = "trial_of_another_key"
 """The task was blinded with a key that is not ours, so nobody knows whose answer won."""
+SENIOR_WAS_REVIEWER = "senior_was_reviewer"
+"""Who answered as a senior is among the reviewers who were split, so the answer does not count: the trial waits for another senior."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,17 @@ class TrialChange:
     state: TaskState
     out: tuple[Event, ...] = ()
     drops: Mapping[str, int] = field(default_factory=dict)
+
+
+def seniors_unheard(before: TaskState, after: TaskState) -> int:
+    """Return how many answers to a senior's task have become of no account, because who gave them is among the trial's reviewers."""
+    if after.task is None or after.task.trial is None or not after.task.trial.senior:
+        return 0
+    return len(_unheard(after) - _unheard(before))
+
+
+def _unheard(state: TaskState) -> set[str]:
+    return set() if state.truth is None else {voice.label_id for voice in state.truth.labels if voice.involved}
 
 
 def trial_change(state: TaskState, governed: InForce, at: datetime, blinding_key: str) -> TrialChange:

@@ -25,7 +25,7 @@ from trueloop.labels.validation import fault_of
 from trueloop.pairs.build import Dropped
 from trueloop.pairs.changes import Cause, pair_changes
 from trueloop.pairs.task_state import GoldMark, TaskState
-from trueloop.pairs.trial_change import OTHER_KEY, trial_change
+from trueloop.pairs.trial_change import OTHER_KEY, SENIOR_WAS_REVIEWER, seniors_unheard, trial_change
 from trueloop.processors.processor import Context, Processor, Source, Step
 from trueloop.rejection import Rejection, RejectReason
 from trueloop.reviewers.adjudication import adjudication_task
@@ -36,7 +36,7 @@ from trueloop.topics import GOLD, LABELS, REVIEW_QUEUE, TRUTHS
 OUTCOMES = frozenset(
     {"task_opened", "accepted", "accepted_late", "replaced", "retracted", "duplicate", "retried", "rejected", "no_policy", "truth_noted", "gold_noted", "stale"}
 )
-DROPS = frozenset({OTHER_KEY, *(reason.value for reason in Dropped)})
+DROPS = frozenset({OTHER_KEY, SENIOR_WAS_REVIEWER, *(reason.value for reason in Dropped)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,9 @@ def _retold(before: TaskState, after: TaskState, cause: Cause, outcome: str, con
         return Step(after, outcome=outcome)
     change = pair_changes(before, after, governed, cause, context.blinding_key)
     trial = trial_change(change.applied_to(after), governed, cause.at, context.blinding_key)
-    return Step(trial.state, (*change.out, *trial.out), outcome, drops={**change.drops, **trial.drops})
+    unheard = seniors_unheard(before, after)
+    drops = {**change.drops, **trial.drops, **({SENIOR_WAS_REVIEWER: unheard} if unheard else {})}
+    return Step(trial.state, (*change.out, *trial.out), outcome, drops=drops)
 
 
 def _apply(state: TaskState, task: ReviewTask, label: Label, rubric: Rubric) -> _Change:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from trueloop.events import ReviewForm, ReviewTask, SamplingReason, Split, Trial, TrialOutcome, TrialReference, TrialVerdict
+from trueloop.events import ReviewForm, ReviewTask, SamplingReason, Split, Trial, TrialOutcome, TrialReference, TrialVerdict, trial_task_id
 from trueloop.events.identity import derive_id
 from trueloop.processors.processor import Context, Processor, Source, Step
 from trueloop.sampling.blinding import blind
@@ -57,7 +57,7 @@ def _task(trial: Trial, at: datetime, context: Context, *, senior: bool) -> Revi
     pool = people.senior_pool if senior else people.pool
     if pool is None:
         return None
-    task_id = derive_id("task", "trial", trial.trial_id, "senior" if senior else "reviewers")
+    task_id = trial_task_id(trial.trial_id, senior=senior)
     return ReviewTask(
         event_id=derive_id("review-task", task_id, governed.policy_hash),
         occurred_at=at,

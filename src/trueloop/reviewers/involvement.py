@@ -1,4 +1,4 @@
-"""Who had a part in a trace before it was appealed against, or in a task before it was adjudicated."""
+"""Who had a part in a trace before it was appealed against, in a task before it was adjudicated, or in a trial before it was put before a senior."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TraceTask:
-    """A task of a trace: whether it is the re-review of an appeal, whose labels count on it, and the task that it settles, if it is an adjudication."""
+    """A task of a trace: whether it is the re-review of an appeal, whose labels count on it, and the task that it settles, if it is an adjudication or a
+    senior's. Of a trial the trace is the trial."""
 
     trace_id: str
     is_appeal: bool
@@ -42,7 +43,7 @@ class Involvement:
         return [name for name, reviewers in known.items() if name in self._tasks and name != task_id and self.involved(name) != reviewers]
 
     def involved(self, task_id: str) -> frozenset[str]:
-        """Return the reviewers who must not speak on a task: none, unless it is an appeal or an adjudication.
+        """Return the reviewers who must not speak on a task: none, unless it is an appeal, or settles another one.
 
         >>> found = Involvement()
         >>> found.replace("appeal", TraceTask("trace", True, frozenset({"ada", "ben"})))

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from trueloop.agreement.position import TIE
-from trueloop.events import Candidate, GoldAnswer, Label, Preference, Rating, ReviewForm, ReviewTask
+from trueloop.events import Candidate, GoldAnswer, Label, Preference, Rating, ReviewForm, ReviewTask, TrialReference, trial_task_id
 from trueloop.labels.contributions import preference_dimension
 from trueloop.labels.validation import fault_of
 from trueloop.reviewers.involvement import TraceTask
@@ -45,7 +45,7 @@ class TaskFrame(_Kept):
     """What labels have to fit, and whose trace they judge.
 
     `candidates` are ids in display order with the length of their texts; `categories` the number of values that each dimension can have, `needed` the
-    number of labels that were asked for. `in_population` and `adjudicates` are as on the task.
+    number of labels that were asked for. `in_population`, `adjudicates` and `trial` are as on the task.
     """
 
     at: datetime
@@ -58,6 +58,7 @@ class TaskFrame(_Kept):
     candidates: tuple[tuple[str, int], ...]
     categories: dict[str, int]
     adjudicates: str | None = None
+    trial: TrialReference | None = None
 
     @property
     def rubric(self) -> tuple[str, int]:
@@ -93,6 +94,7 @@ def frame_of(task: ReviewTask, rubric: Rubric, at: datetime) -> TaskFrame:
         candidates=tuple((candidate.candidate_id, len(candidate.completion)) for candidate in task.candidates),
         categories=categories,
         adjudicates=task.adjudicates,
+        trial=task.trial,
     )
 
 
@@ -160,12 +162,16 @@ def votes_of(state: TaskJudgements, labels: list[StandingLabel]) -> list[Vote]:
 
 
 def trace_task(state: TaskJudgements) -> TraceTask | None:
-    """Return the task as one of its trace; None for one that is not known yet."""
+    """Return the task as one of its trace; None for one that is not known yet. A trial has no trace, and both of its tasks belong together: a senior settles
+    what its reviewers were split on."""
     frame = state.frame
     if frame is None:
         return None
-    is_appeal = not frame.in_population and frame.adjudicates is None
-    return TraceTask(frame.trace_id, is_appeal, frozenset(label.reviewer_id for label in standing(state)), frame.adjudicates)
+    spoke = frozenset(label.reviewer_id for label in standing(state))
+    if frame.trial is not None:
+        settles = trial_task_id(frame.trial.trial_id, senior=False) if frame.trial.senior else None
+        return TraceTask(frame.trial.trial_id, False, spoke, settles)
+    return TraceTask(frame.trace_id, not frame.in_population and frame.adjudicates is None, spoke, frame.adjudicates)
 
 
 def judged_task(state: TaskJudgements, involved: frozenset[str] = frozenset()) -> JudgedTask | None:

@@ -17,6 +17,8 @@ class Decoding(Section):
 
 
 PEOPLE = "people"
+PROBE = "probe:"
+"""What the name of an evaluator begins with that asks the probes of a category."""
 
 
 class DimensionGate(Section):
@@ -62,7 +64,7 @@ class DimensionGate(Section):
     @property
     def probes(self) -> bool:
         """Whether it is scored by probes, whose failures are counted."""
-        return self.evaluator.startswith("probe:")
+        return self.evaluator.startswith(PROBE)
 
     @property
     def failures_allowed(self) -> int | None:

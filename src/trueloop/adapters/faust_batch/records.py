@@ -1,7 +1,7 @@
 """Records of one partition as spans of one buffer: an object is made only of those that somebody looks at."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, overload
 
 import numpy as np
@@ -69,8 +69,15 @@ class Spans:
     value_ends: Ints
     headers: Ints
 
+    @property
+    def columns(self) -> tuple[Ints, ...]:
+        """All columns, in their order."""
+        return (
+            self.offsets, self.timestamps, self.timestamp_types, self.key_starts, self.key_ends, self.value_starts, self.value_ends, self.headers,
+        )  # fmt: skip
+
     def __getitem__(self, rows: slice) -> "Spans":
-        return Spans(*[getattr(self, name)[rows] for name in _COLUMNS])
+        return Spans(*[column[rows] for column in self.columns])
 
     def moved(self, by: int) -> "Spans":
         """Return the spans in a buffer where the same bytes lie so much further behind (or before, below 0)."""
@@ -80,10 +87,7 @@ class Spans:
     @classmethod
     def joined(cls, parts: "Sequence[Spans]") -> "Spans":
         """Return the rows of all parts."""
-        return parts[0] if len(parts) == 1 else cls(*[np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS])
-
-
-_COLUMNS = tuple(each.name for each in fields(Spans))
+        return parts[0] if len(parts) == 1 else cls(*map(np.concatenate, zip(*(part.columns for part in parts), strict=True)))
 
 
 class SpannedRecords(Sequence[Record]):
@@ -110,21 +114,21 @@ class SpannedRecords(Sequence[Record]):
     def __getitem__(self, place: int | slice) -> "Record | SpannedRecords":
         if isinstance(place, slice):
             return SpannedRecords(self._data, self.spans[place])
-        place = range(len(self))[place]
-        return next(iter(self[place : place + 1]))
+        return self._record(tuple(column.item(place) for column in self.spans.columns))
 
     def __iter__(self) -> Iterator[Record]:
-        data, of = self._data, self.spans
-        columns = (of.offsets, of.timestamps, of.timestamp_types, of.key_starts, of.key_ends, of.value_starts, of.value_ends, of.headers)
-        for offset, time, kind, key, key_end, value, value_end, headers in zip(*(column.tolist() for column in columns), strict=True):
-            yield Record(
-                None if key < 0 else data[key:key_end],
-                None if value < 0 else data[value:value_end],
-                () if headers < 0 else _headers(data, headers),
-                offset,
-                time,
-                kind,
-            )
+        return map(self._record, zip(*(column.tolist() for column in self.spans.columns), strict=True))
+
+    def _record(self, row: tuple[int, ...]) -> Record:
+        data, (offset, time, kind, key, key_end, value, value_end, headers) = self._data, row
+        return Record(
+            None if key < 0 else data[key:key_end],
+            None if value < 0 else data[value:value_end],
+            () if headers < 0 else _headers(data, headers),
+            offset,
+            time,
+            kind,
+        )
 
     @property
     def values(self) -> Packed:
