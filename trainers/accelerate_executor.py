@@ -1,5 +1,10 @@
-"""Training by `accelerate launch`: several processes on the GPUs of this machine or of several, as its configuration says."""
+"""Training by `accelerate launch`: several processes on the GPUs of this machine or of several, as its configuration says.
 
+Under --cpu accelerate 1.15 starts one process, whatever --num_processes says; --multi_gpu starts as many as it is told, which without a GPU are on the
+CPU and speak by gloo.
+"""
+
+import contextlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +16,9 @@ from trueloop.trainers.frame.job_config import Progress
 from trueloop.trainers.frame.training_report import TrainingReport
 
 from trueloop.errors import TrainingError
+
+_END_S = 20.0
+"""How long the processes may take to end after their report, and then after they were told to."""
 
 
 class AccelerateLaunch:
@@ -35,6 +43,7 @@ class AccelerateLaunch:
                     code = process.poll()
                     report = exchange.follow(progress)
                     if report is not None:
+                        _await_the_others(process)
                         return report
                     if code is not None:
                         raise TrainingError(f"`accelerate launch` ended with exit code {code} and no report; the job's log says why")
@@ -43,10 +52,16 @@ class AccelerateLaunch:
                 _end(process)
 
 
+def _await_the_others(process: "subprocess.Popen[bytes]") -> None:
+    """Give the processes that have nothing to tell the time to end by themselves: one whose standard input ends first is a failure to the launcher."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_END_S)
+
+
 def _end(process: "subprocess.Popen[bytes]") -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:
-        process.wait(20.0)
+        process.wait(_END_S)
     except subprocess.TimeoutExpired:
         process.kill()

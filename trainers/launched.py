@@ -53,7 +53,8 @@ def run(directory: Path) -> int:
 
 
 def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(1 << 16):
+    # Not by sys.stdin: a thread that waits in its buffer when the process ends is fatal to the interpreter, and the launcher would hold it for failed.
+    while os.read(0, 1 << 16):
         pass
     os._exit(1)
 

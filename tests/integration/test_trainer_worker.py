@@ -1,30 +1,25 @@
 """The trainer worker on a real broker and registry, with a random tiny Llama: outcomes, crashes on every side, and redelivery."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import pytest
 from confluent_kafka import Producer
 
 from tests.chat_server import chat_server
-from trueloop.adapters.kafka import Publisher, producer_config, read_events, read_to_end
-from trueloop.adapters.kafka_admin import TopicWatcher, ensure_topics
+from tests.integration.job_house import serve_topics, wait_for
+from tests.integration.trainer_house import APPLICATION, NOW, TrainerHouse, WorkerProcess
+from trueloop.adapters.kafka import Publisher, producer_config, read_to_end
 from trueloop.adapters.log_positions import LogPositions
 from trueloop.adapters.model_store import ModelStore, StoredCheckpoint
 from trueloop.adapters.publication import Documents
 from trueloop.adapters.registry import connect
-from trueloop.config import Settings, load_settings
-from trueloop.datasets.pair_log import EMPTY, extend
+from trueloop.config import load_settings
 from trueloop.demo.billing import REFERENCE, corpus_pair, make_case
 from trueloop.embedded.runtime import EmbeddedRuntime
 from trueloop.errors import UnavailableError
@@ -48,34 +43,18 @@ from trueloop.events import (
     Role,
     SamplingReason,
     Split,
-    TrainingRequest,
     TrainingResult,
-    TriggerReason,
 )
 from trueloop.rubrics import Policy, Rubric
-from trueloop.topics import CALIBRATION, DATASET_VERSIONS, EVALUATIONS, TRAINING_REQUESTS, TRAINING_RESULTS, Topic, physical
+from trueloop.topics import CALIBRATION, DATASET_VERSIONS, EVALUATIONS, TRAINING_REQUESTS, TRAINING_RESULTS
 
 pytest.importorskip("torch")
 
-E = TypeVar("E", bound=Event)
-APPLICATION = "billing-support"
-NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 N_PAIRS, N_ITEMS, N_RATED = 12, 10, 8
-SHORT = {"epochs": 1, "batch_size": 4, "threads": 1}
 LONG = {"epochs": 50, "batch_size": 1, "threads": 1}
 """Hundreds of steps: time enough to be killed in."""
 CALLED_OFF_S = 3.0
 """A worker that is asked to stop in a job is gone within this: it waits for nothing that the job does."""
-
-
-def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 180.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what}: not within {timeout_s:g} s")
 
 
 def messages(index: int, salt: str) -> list[Message]:
@@ -148,81 +127,6 @@ def reviewed(index: int) -> list[Event]:
     return [task, Label(event_id=f"label-{index}", occurred_at=NOW, task_id=task.task_id, reviewer_id="r1", ratings=said, **names)]
 
 
-class WorkerProcess:
-    """The worker as an operator runs it."""
-
-    def __init__(self, folder: Path, judge: str = "http://127.0.0.1:9") -> None:
-        self._ready = folder / "ready"
-        self._ready.unlink(missing_ok=True)
-        self._log = (folder / "worker.log").open("ab")
-        environment = {**os.environ, "TRUELOOP_STATE_DIR": str(folder), "TRUELOOP_READY_FILE": str(self._ready)}
-        environment |= {"TRUELOOP_JUDGES__PANEL__URL": judge, "TRUELOOP_JUDGES__PANEL__MODEL": "scripted"}
-        self.process = subprocess.Popen([sys.executable, "-m", "trueloop.trainers.worker"], env=environment, stdout=self._log, stderr=self._log)
-
-    def wait_ready(self) -> "WorkerProcess":
-        wait_for(lambda: self._ready.exists() or self.process.poll() is not None, "worker ready")
-        assert self.process.poll() is None
-        return self
-
-    def child(self) -> psutil.Process:
-        """The training process: it has torch in memory, so it is the largest."""
-        return max(psutil.Process(self.process.pid).children(), key=lambda child: child.memory_info().rss)
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        code = self.process.wait(20)
-        self._log.close()
-        return code
-
-
-@dataclass
-class Loop:
-    """Broker, registry, a model store with a base checkpoint, and a worker that tests may replace."""
-
-    folder: Path
-    settings: Settings
-    publisher: Publisher
-    base: StoredCheckpoint
-    worker: WorkerProcess
-
-    def request(self, job_id: str, **changes: Any) -> TrainingRequest:
-        chain = EMPTY
-        for index in range(N_PAIRS):
-            chain = extend(chain, f"pair-event-TRAIN-{index}")
-        config = json.dumps(changes.pop("config", SHORT))
-        standard: dict[str, Any] = {
-            "event_id": f"request-{job_id}", "occurred_at": NOW, "application": APPLICATION, "job_id": job_id, "method": "dpo", "config": config,
-            "base_checkpoint": self.base.checkpoint, "base_uri": self.base.uri, "baseline_checkpoint": self.base.checkpoint,
-            "baseline_uri": self.base.uri, "dataset": f"{APPLICATION}/pairs", "dataset_version": 1, "dataset_hash": chain,
-            "dataset_end_offset": 2 * N_PAIRS, "reason": TriggerReason.MANUAL, "rubric_id": "billing", "rubric_version": 1, "policy_id": "billing",
-            "policy_version": 1,
-        }  # fmt: skip
-        request = TrainingRequest(**standard | changes)
-        self.publisher.publish([request])
-        return request
-
-    def events(self, topic: Topic, kind: type[E], **wanted: Any) -> list[E]:
-        found = read_events(self.settings.kafka, connect(self.settings.registry), topic)
-        return [event for event in found if isinstance(event, kind) and all(getattr(event, name) == value for name, value in wanted.items())]
-
-    def results(self, job_id: str, *statuses: JobStatus) -> list[TrainingResult]:
-        return [event for event in self.events(TRAINING_RESULTS, TrainingResult, job_id=job_id) if event.status in statuses]
-
-    def final(self, job_id: str) -> TrainingResult:
-        return wait_for(lambda: self.results(job_id, JobStatus.SUCCEEDED, JobStatus.FAILED), f"final result of {job_id}")[0]
-
-    def evaluation(self, job_id: str) -> Evaluation:
-        return wait_for(lambda: self.events(EVALUATIONS, Evaluation, job_id=job_id), f"evaluation of {job_id}")[0]
-
-    def in_training(self, job_id: str) -> None:
-        wait_for(lambda: self.results(job_id, JobStatus.PROGRESS), f"progress of {job_id}")
-
-    def checkpoints_of(self, job_id: str) -> list[str]:
-        store = ModelStore(self.settings.models)
-        names = [entry.name for entry in (self.settings.models / "checkpoints").iterdir()]
-        return [name for name in names if store.checkpoint(f"models://{name}").metadata.get("job_id") == job_id]
-
-
 def make_base(store: ModelStore, folder: Path, seed: int = 0) -> StoredCheckpoint:
     from trueloop.trainers import tiny_lm
 
@@ -231,26 +135,18 @@ def make_base(store: ModelStore, folder: Path, seed: int = 0) -> StoredCheckpoin
     return store.put(folder, {"name": f"base-{seed}"})
 
 
-def topics_serve(settings: Settings) -> bool:
-    try:
-        return {topic.name for topic in physical()} <= {topic.name for topic in TopicWatcher(settings.kafka).observe()}
-    except UnavailableError:
-        return False
-
-
 @pytest.fixture(scope="module")
-def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainerHouse]:
     folder = tmp_path_factory.mktemp("trainer")
     with EmbeddedRuntime(folder), chat_server(judges) as endpoint:
         settings = load_settings(state_dir=folder)
-        ensure_topics(settings.kafka, physical())
-        # The broker learns of a topic from the controller, a moment after the controller has made it.
-        wait_for(lambda: topics_serve(settings), "topics")
+        serve_topics(settings)
         publisher = Publisher(settings.kafka, connect(settings.registry))
         documents = Documents(settings)
         documents.publish_rubric(RUBRIC, NOW)
         documents.publish_policy(POLICY, NOW)
-        publisher.publish([pair(index, split) for index in range(N_PAIRS) for split in (Split.TRAIN, Split.CALIBRATION)])
+        pairs = [pair(index, split) for index in range(N_PAIRS) for split in (Split.TRAIN, Split.CALIBRATION)]
+        publisher.publish(pairs)
         publisher.publish(
             CalibrationItem(
                 event_id=f"item-event-{index}", occurred_at=NOW, application=APPLICATION, item_id=f"item-{index}", prompt_hash=f"held-out-{index}",
@@ -260,13 +156,13 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
         )  # fmt: skip
         publisher.publish([event for index in range(N_RATED) for event in reviewed(index)])
         base = make_base(ModelStore(settings.models), folder / "base")
-        found = Loop(folder, settings, publisher, base, WorkerProcess(folder, endpoint.url).wait_ready())
+        found = TrainerHouse(folder, settings, publisher, base, pairs, WorkerProcess(folder, endpoint.url).wait_ready())
         yield found
         if found.worker.process.poll() is None:
             found.worker.end(signal.SIGTERM)
 
 
-def test_a_request_becomes_a_checkpoint_and_an_evaluation(loop: Loop) -> None:
+def test_a_request_becomes_a_checkpoint_and_an_evaluation(loop: TrainerHouse) -> None:
     loop.request("job-plain")
 
     result, evaluation = loop.final("job-plain"), loop.evaluation("job-plain")
@@ -293,7 +189,7 @@ def test_a_request_becomes_a_checkpoint_and_an_evaluation(loop: Loop) -> None:
     assert evaluation.calibration_version == 1
 
 
-def test_an_evaluation_says_what_its_evaluators_are_worth_and_how_the_answers_differ(loop: Loop) -> None:
+def test_an_evaluation_says_what_its_evaluators_are_worth_and_how_the_answers_differ(loop: TrainerHouse) -> None:
     evaluation = loop.evaluation("job-plain")
 
     worth = {each.evaluator: each for each in evaluation.evaluators}
@@ -329,7 +225,7 @@ def test_an_evaluation_says_what_its_evaluators_are_worth_and_how_the_answers_di
         ("job-base", {"base_checkpoint": "another"}, "IntegrityError", "another"),
     ],
 )
-def test_a_wrong_request_fails_with_the_reason(loop: Loop, job_id: str, changes: dict[str, Any], error_class: str, says: str) -> None:
+def test_a_wrong_request_fails_with_the_reason(loop: TrainerHouse, job_id: str, changes: dict[str, Any], error_class: str, says: str) -> None:
     loop.request(job_id, **changes)
 
     result = loop.final(job_id)
@@ -339,7 +235,7 @@ def test_a_wrong_request_fails_with_the_reason(loop: Loop, job_id: str, changes:
     assert result.checkpoint is None
 
 
-def test_a_tampered_base_fails_and_a_damaged_baseline_leaves_no_scores(loop: Loop) -> None:
+def test_a_tampered_base_fails_and_a_damaged_baseline_leaves_no_scores(loop: TrainerHouse) -> None:
     store = ModelStore(loop.settings.models)
     other = make_base(store, loop.folder / "other", seed=1)
     weights = store.resolve(other.uri) / "model.safetensors"
@@ -357,7 +253,7 @@ def test_a_tampered_base_fails_and_a_damaged_baseline_leaves_no_scores(loop: Loo
     assert "model.safetensors" in str(evaluation.error)
 
 
-def test_bytes_that_are_no_request_become_a_dead_letter(loop: Loop) -> None:
+def test_bytes_that_are_no_request_become_a_dead_letter(loop: TrainerHouse) -> None:
     producer = Producer(producer_config(loop.settings.kafka))
     producer.produce(TRAINING_REQUESTS.name, key=b"poison", value=b"poison")
     assert producer.flush(10) == 0
@@ -370,7 +266,7 @@ def test_bytes_that_are_no_request_become_a_dead_letter(loop: Loop) -> None:
     assert dict(letter.headers())["error-class"] == b"WRONG_MAGIC"
 
 
-def test_a_killed_training_process_is_replaced_and_the_job_goes_on(loop: Loop) -> None:
+def test_a_killed_training_process_is_replaced_and_the_job_goes_on(loop: TrainerHouse) -> None:
     loop.request("job-killed", config=LONG)
     loop.in_training("job-killed")
     before = loop.worker.child().pid
@@ -383,7 +279,7 @@ def test_a_killed_training_process_is_replaced_and_the_job_goes_on(loop: Loop) -
     assert loop.worker.process.poll() is None
 
 
-def test_a_stopped_worker_gives_the_job_back_and_a_killed_one_loses_nothing(loop: Loop) -> None:
+def test_a_stopped_worker_gives_the_job_back_and_a_killed_one_loses_nothing(loop: TrainerHouse) -> None:
     loop.evaluation("job-killed")
     loop.request("job-interrupted", config=LONG | {"seed": 6})
     loop.in_training("job-interrupted")
@@ -408,7 +304,7 @@ def test_a_stopped_worker_gives_the_job_back_and_a_killed_one_loses_nothing(loop
     assert not list((loop.settings.models / "jobs").glob("*/work")), "text of the dataset is left over"
 
 
-def test_a_request_that_comes_again_is_not_trained_again_and_nothing_is_said_twice(loop: Loop) -> None:
+def test_a_request_that_comes_again_is_not_trained_again_and_nothing_is_said_twice(loop: TrainerHouse) -> None:
     before = [len(loop.events(topic, kind)) for topic, kind in ((TRAINING_RESULTS, TrainingResult), (EVALUATIONS, Evaluation))]
     loop.request("job-plain")
 
@@ -420,7 +316,7 @@ def test_a_request_that_comes_again_is_not_trained_again_and_nothing_is_said_twi
     assert len(loop.events(DATASET_VERSIONS, DatasetVersion, name=f"{APPLICATION}/calibration")) == 1
 
 
-def test_nothing_a_customer_wrote_is_in_the_log(loop: Loop) -> None:
+def test_nothing_a_customer_wrote_is_in_the_log(loop: TrainerHouse) -> None:
     logs = [loop.folder / "worker.log", *(loop.settings.models / "jobs").glob("*/*/log.txt")]
     assert len(logs) > 5
     log = "".join(path.read_text(encoding="utf-8", errors="replace") for path in logs)
@@ -430,7 +326,7 @@ def test_nothing_a_customer_wrote_is_in_the_log(loop: Loop) -> None:
     assert not any(line in log for index in range(N_PAIRS) for line in make_case(index, "TRAIN").messages[0]["content"].splitlines())
 
 
-def test_the_range_reader_stops_where_it_is_told(loop: Loop) -> None:
+def test_the_range_reader_stops_where_it_is_told(loop: TrainerHouse) -> None:
     from trueloop.adapters.topic_range import read_range
 
     codec = connect(loop.settings.registry)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -156,6 +157,17 @@ def test_what_is_launched_tells_steps_and_report_or_fault(tmp_path: Path) -> Non
         failing.follow(lambda *_: None)
     assert describe(found.value).error_class == "ConfigurationError"
     assert describe(found.value).message == "a setting is wrong"
+
+
+def test_what_is_launched_ends_by_itself_while_its_parent_lives(tmp_path: Path) -> None:
+    exchange = Exchange(tmp_path)
+    exchange.write_order("no-such-method", Config(directory=tmp_path))
+    command = [sys.executable, "-m", "trueloop.trainers.launched", "--while-parent", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        code = process.wait(120)
+        assert (code, process.stderr and process.stderr.read()) == (1, b"")
+    with pytest.raises(RemoteFault, match="no-such-method"):
+        exchange.follow(lambda *_: None)
 
 
 def test_the_other_ranks_train_and_tell_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
