@@ -62,7 +62,7 @@ APPLICATION = "billing-support"
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 N_PAIRS, N_ITEMS, N_RATED = 12, 10, 8
 SHORT = {"epochs": 1, "batch_size": 4, "threads": 1}
-LONG = {"epochs": 50, "batch_size": 1, "threads": 1}
+LONG = {"epochs": 20, "batch_size": 1, "threads": 1}
 """Hundreds of steps: time enough to be killed in."""
 CALLED_OFF_S = 3.0
 """A worker that is asked to stop in a job is gone within this: it waits for nothing that the job does."""
