@@ -13,9 +13,7 @@ INSTALLED := $(VENV)/installed-$(KEY)
 
 # A room that has no tests yet is no error.
 PARALLEL_TESTS := $(wildcard tests/unit tests/processors tests/contract src)
-BROKER_TESTS := $(wildcard tests/integration tests/browser)
-# They wait for a loop to come to rest, and want the machine to themselves.
-LONE_TESTS := $(wildcard tests/integration/test_replay_log.py tests/integration/test_loop.py tests/integration/test_people_gate.py)
+BROKER_TESTS := $(wildcard tests/faults tests/integration tests/browser)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -49,27 +47,23 @@ demo: fetch ## Run the whole loop on this machine. ARGS="..." go to `trueloop de
 	$(BIN)/trueloop demo $(ARGS)
 
 .PHONY: test
-test: fetch test-unit test-broker test-lone ## Run all tests but the long ones and the faults: unit tests, then those with a broker.
+test: fetch test-unit test-broker ## Run all tests but the long ones: unit tests, then those with a broker, the short forms of the faults among them.
 
 .PHONY: test-unit
 test-unit: install ## Run the tests that need no broker, on two cores, and the doctests.
 	$(BIN)/pytest -n 2 $(PARALLEL_TESTS) $(ARGS)
 
-# Two files at a time, for each mostly waits; the tests of a file share its broker, one after the other.
+# Two files at a time, for each waits for much; the tests of a file share its broker, one after the other.
 .PHONY: test-broker
-test-broker: fetch ## Run the tests that start the broker, the registry and the workers.
-	$(if $(BROKER_TESTS),$(BIN)/pytest -n 2 --dist loadfile $(BROKER_TESTS) $(addprefix --ignore ,$(LONE_TESTS)) $(ARGS),@echo 'no such tests')
-
-.PHONY: test-lone
-test-lone: fetch ## Run the tests of the whole loop, one after the other.
-	$(if $(LONE_TESTS),$(BIN)/pytest $(LONE_TESTS) $(ARGS),@echo 'no such tests')
+test-broker: fetch ## Run the tests that start the broker, the registry and the workers, and the short forms of the faults.
+	$(if $(BROKER_TESTS),$(BIN)/pytest -n 2 --dist loadfile $(BROKER_TESTS) $(ARGS),@echo 'no such tests')
 
 .PHONY: test-faults-short
-test-faults-short: fetch ## Run the short forms of the faults: some ten minutes.
+test-faults-short: fetch ## Run the short forms of the faults alone, which `make test` runs too; prints their table.
 	$(BIN)/pytest tests/faults $(ARGS)
 
 .PHONY: test-faults
-test-faults: fetch ## Run the long forms of the faults, one after the other; prints and writes bench/results/faults.md.
+test-faults: fetch ## Run the long forms of the faults, one after the other (an hour or two); prints and writes bench/results/faults.md.
 	$(BIN)/pytest -m faults tests/faults $(ARGS)
 
 .PHONY: test-long

@@ -93,6 +93,7 @@ class Cluster:
         taken = sorted(free)
         self.ports = {number: (taken[2 * number - 2], taken[2 * number - 1]) for number in range(1, SIZE + 1)}
         self.brokers: dict[int, Broker] = {}
+        self._admin = AdminClient({"bootstrap.servers": self.addresses, "log_level": 0})
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(self.stop)
             for number in self.ports:
@@ -108,7 +109,7 @@ class Cluster:
 
     def metadata(self) -> ClusterMetadata:
         """Return what the cluster says of itself."""
-        return AdminClient({"bootstrap.servers": self.addresses, "log_level": 0}).list_topics(timeout=20)
+        return self._admin.list_topics(timeout=20)
 
     def leader(self, topic: str, partition: int = 0) -> int:
         """Return the broker that leads a partition."""

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.faults.load import RUNNING
+from tests.faults.load import RUNNING, BeginLoad, Load
 from tests.faults.loop import Loop
 from tests.faults.proxy import Proxy
 from tests.faults.table import Table
@@ -15,6 +15,8 @@ from trueloop.embedded.runtime import EmbeddedRuntime
 
 DELIVERY_TIMEOUT_S = 3.0
 """After which a worker of the shared loop gives up a delivery: a minute in production, which no test needs to wait for."""
+STEADY, LIGHT = 60.0, 25.0
+"""Traces a second in the long forms and in the short ones. Of the light load, too, a dozen traces and some labels are always between fetch and commit."""
 RESULTS = Path(__file__).parents[2] / "bench" / "results"
 _TABLE = Table()
 
@@ -30,6 +32,13 @@ def _no_load_goes_on() -> Iterator[None]:
     yield
     while RUNNING:
         RUNNING.pop().abandon()
+
+
+@pytest.fixture
+def begin_load(request: pytest.FixtureRequest) -> BeginLoad:
+    """Begins a load on a loop, for an application, under which the fault is to happen."""
+    rate = LIGHT if request.node.get_closest_marker("faults") is None else STEADY
+    return lambda loop, application: Load(loop, application, rate)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -182,11 +183,12 @@ RUNNING: "list[Load]" = []
 class Load:
     """A service and its reviewers, until `finish`."""
 
-    def __init__(self, loop: Loop, application: str, rate: float = 60.0, delivery_timeout_s: float = 300.0) -> None:
-        self._loop, self.application = loop, application
+    def __init__(self, loop: Loop, application: str, rate: float) -> None:
+        """Begin to send `rate` traces a second."""
+        self._loop, self.application, self._rate = loop, application, rate
         publish_policy(loop, application)
         self.since = loop.topics.ends()
-        self.client = Client(application, settings=loop.settings, max_events=200_000, delivery_timeout_s=delivery_timeout_s)
+        self.client = Client(application, settings=loop.settings, max_events=200_000, delivery_timeout_s=300.0)
         self.service = Service(self.client, application, rate)
         self.panel = Panel(loop, self.client, application)
         self.service.start()
@@ -199,10 +201,10 @@ class Load:
         self.panel.over.set()
         self.client.close(0.0)
 
-    def sent_at_least(self, traces: int) -> None:
-        """Return when that many more traces were sent."""
-        wanted = self.service.sent + traces
-        until(lambda: self.service.sent >= wanted, f"{traces} more traces are sent")
+    def goes_on(self, seconds: float) -> None:
+        """Return when as many more traces were sent as that takes."""
+        wanted = self.service.sent + round(seconds * self._rate)
+        until(lambda: self.service.sent >= wanted, f"traces of {seconds:g} more seconds are sent")
 
     def finish(self) -> Sent:
         """Stop sending, wait until every task is labelled and everything has come to rest; return what was acknowledged."""
@@ -223,3 +225,7 @@ class Load:
         stats = self.client.stats
         assert left == 0, stats
         assert stats.dropped == {}, stats
+
+
+BeginLoad = Callable[[Loop, str], Load]
+"""Begins a load on a loop for an application, as heavy as the form of the test asks for."""

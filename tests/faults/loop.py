@@ -27,6 +27,7 @@ from trueloop.topics import physical
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 150.0
 """Of anything that is waited for: the longest wait of a worker for a broker is 60 s, and two cores may be busy with other things."""
+LOOK_EVERY_S = 0.1
 BLINDING_KEY = "faults"
 STREAMS = ("worker", *PROCESSORS)
 SINK = ("worker", "sink")
@@ -207,41 +208,50 @@ class Loop:
 
     def behind(self, ends: Mapping[Place, int]) -> Iterator[str]:
         """Yield what has not been dealt with up to these ends: by the offsets that groups have committed, and by the rows in ClickHouse."""
-        for group, topics in GROUPS.items():
-            wanted = [(place, end) for place, end in ends.items() if place[0] in topics and end > 0]
-            asked = [TopicPartition(self.places.prefix + topic, number) for (topic, number), _ in wanted]
-            committed = self._consumer(group).committed(asked, timeout=20) if asked else []
-            yield from (f"{group} {place} at {at.offset} of {end}" for (place, end), at in zip(wanted, committed, strict=True) if at.offset < end)
+        for group in GROUPS:
+            yield from self._behind_in_kafka(group, ends)
+        yield from self._behind_in_clickhouse(ends)
+
+    def _behind_in_kafka(self, group: str, ends: Mapping[Place, int]) -> Iterator[str]:
+        wanted = [(place, end) for place, end in ends.items() if place[0] in GROUPS[group] and end > 0]
+        asked = [TopicPartition(self.places.prefix + topic, number) for (topic, number), _ in wanted]
+        committed = self._consumer(group).committed(asked, timeout=20) if asked else []
+        return (f"{group} {place} at {at.offset} of {end}" for (place, end), at in zip(wanted, committed, strict=True) if at.offset < end)
+
+    def _behind_in_clickhouse(self, ends: Mapping[Place, int]) -> Iterator[str]:
         stored = self.tables.positions()
         for place, end in ends.items():
             if not place[0].endswith((".retry", "-changelog")) and stored.get(place, 0) < end:
                 yield f"sink {place} at {stored.get(place, 0)} of {end}"
 
-    def still_behind(self, ends: Mapping[Place, int]) -> list[str] | None:
-        """Return what has not been dealt with up to these ends, None when somebody does not answer."""
-        try:
-            return list(self.behind(ends))
-        except Exception:  # a broker or the sink is being killed just now: whatever it says, it is not done
-            return None
-
     def caught_up(self, ends: Mapping[Place, int]) -> bool:
-        """Return whether everything up to these ends has been dealt with."""
-        return self.still_behind(ends) == []
+        """Return whether everything up to these ends has been dealt with; False when somebody does not answer."""
+        try:
+            return not list(self.behind(ends))
+        except Exception:  # a broker or the sink is being killed just now: whatever it says, it is not done
+            return False
 
     def recovery(self) -> float:
         """Return the seconds until what the brokers hold now has been dealt with."""
         return self._catch_up(self.topics.ends())
 
     def _catch_up(self, ends: Mapping[Place, int]) -> float:
-        """Wait as long as something moves: how long it takes is measured, and a busy machine is no fault; standing still is."""
+        """Wait as long as something moves: how long it takes is measured, and a busy machine is no fault; standing still is.
+
+        To ask takes the machine from what is waited for: so a group that has committed all is not asked again, and ClickHouse when all have.
+        """
         begun = moved = time.monotonic()
-        before: list[str] | None = None
-        while (now := self.still_behind(ends)) != []:
-            if now is not None and now != before:
+        groups, before, now = list(GROUPS), ["unknown"], ["unknown"]
+        while now:
+            with contextlib.suppress(Exception):  # a broker or the sink is being killed just now: whatever it says, it is not done
+                behind = {group: list(self._behind_in_kafka(group, ends)) for group in groups}
+                groups = [group for group in groups if behind[group]]
+                now = [each for group in groups for each in behind[group]] or list(self._behind_in_clickhouse(ends))
+            if now != before:
                 before, moved = now, time.monotonic()
             stood = time.monotonic() - moved
-            assert stood < DEADLINE_S, f"nothing moved for {DEADLINE_S:g} s; behind: {(before or ['unknown'])[:8]}; see {self.directory}"
-            time.sleep(0.05)
+            assert stood < DEADLINE_S, f"nothing moved for {DEADLINE_S:g} s; behind: {before[:8]}; see {self.directory}"
+            time.sleep(LOOK_EVERY_S)
         return time.monotonic() - begun
 
     def settle(self) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import fastavro
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 ANSWER_S = 20.0
 LEADERLESS_S = 60.0
@@ -133,6 +134,7 @@ class Topics:
 
     def __init__(self, places: Places) -> None:
         self._places = places
+        self._admin: AdminClient | None = None
         self.schemas = Schemas(places.registry)
 
     def _consumer(self) -> Consumer:
@@ -150,35 +152,36 @@ class Topics:
 
     def names(self) -> dict[str, int]:
         """Return partitions by topic of this deployment."""
-        consumer = self._consumer()
-        try:
-            found = consumer.list_topics(timeout=ANSWER_S).topics
-        finally:
-            consumer.close()
+        found = self._client().list_topics(timeout=ANSWER_S).topics
         prefix = self._places.prefix
         return {name.removeprefix(prefix): len(t.partitions) for name, t in found.items() if name.startswith(prefix) and not name.startswith("__")}
 
+    def _client(self) -> AdminClient:
+        if self._admin is None:
+            self._admin = AdminClient({"bootstrap.servers": self._places.kafka, "log_level": 0})
+        return self._admin
+
     def ends(self, topics: Iterable[str] | None = None) -> dict[Place, int]:
-        """Return where each partition ends. A cluster whose leaders are changing says so: it is asked again, of a new client, until it answers."""
+        """Return where each partition ends. A cluster whose leaders are changing says so: it is asked again, by a new client, until it answers."""
         asked = time.monotonic()
         while True:
             try:
                 return self._ends(topics)
             except KafkaException:
+                self._admin = None
                 if time.monotonic() - asked > LEADERLESS_S:
                     raise
 
     def _ends(self, topics: Iterable[str] | None) -> dict[Place, int]:
         names = self.names()
-        consumer = self._consumer()
-        try:
-            return {
-                (name, number): consumer.get_watermark_offsets(TopicPartition(self._places.prefix + name, number), timeout=ANSWER_S)[1]
-                for name in (names if topics is None else topics)
-                for number in range(names[name])
-            }
-        finally:
-            consumer.close()
+        places = [(name, number) for name in (names if topics is None else topics) for number in range(names[name])]
+        # One request per broker: a hundred partitions asked one by one are most of what a test that waits would do.
+        wanted = {TopicPartition(self._places.prefix + name, number): OffsetSpec.latest() for name, number in places}
+        answers = self._client().list_offsets(wanted, request_timeout=ANSWER_S)
+        found = {(at.topic.removeprefix(self._places.prefix), at.partition): int(answer.result().offset) for at, answer in answers.items()}
+        if any(end < 0 for end in found.values()):
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+        return found
 
     def raw(self, names: Mapping[str, int], since: Mapping[Place, int] | None = None) -> Iterator[Record]:
         """Yield every record that these topics hold now, from the given offsets on, undecoded; each partition in its order."""
@@ -221,10 +224,11 @@ class Topics:
 
 
 class Tables:
-    """Asks ClickHouse over HTTP."""
+    """Asks ClickHouse over HTTP. Which tables there are is asked once: they are made before it answers."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
+        self._holding: list[str] = []
 
     def rows(self, sql: str) -> list[list[Any]]:
         """Return the rows of a query; whole numbers as numbers."""
@@ -240,7 +244,8 @@ class Tables:
 
     def positions(self) -> dict[Place, int]:
         """Return the offset after the newest record that the tables hold, per partition."""
-        each = " UNION ALL ".join(f"SELECT _topic, _partition, max(_offset) AS newest FROM {table} GROUP BY ALL" for table in self.holding_records())
+        self._holding = self._holding or self.holding_records()
+        each = " UNION ALL ".join(f"SELECT _topic, _partition, max(_offset) AS newest FROM {table} GROUP BY ALL" for table in self._holding)
         return {
             (topic, int(number)): int(newest) + 1 for topic, number, newest in self.rows(f"SELECT _topic, _partition, max(newest) FROM ({each}) GROUP BY ALL")
         }

@@ -204,12 +204,16 @@ class Pair:
 
 
 def pairs(labels: TaskLabels, rubric: Mapping[str, Any]) -> dict[str, Pair]:
-    """The pairs of a complete task with two candidates, by id. For rubrics without vetoes and tie-breaks, and labels without rewrites."""
+    """The pairs of a complete task with two candidates, by id.
+
+    The loads here know no vetoes, tie-breaks, rewrites and spans, from which pairs would come by further rules: a load that brings one is refused.
+    """
     task, given = labels.task, sorted(labels.current.values(), key=lambda label: label["event_id"])
     if len(given) < task["labels_needed"] or len(task["candidates"]) != 2:
         return {}
-    if rubric.get("vetoes") or rubric.get("tie_break") or any(label["rewrite"] for label in given):
-        raise NotImplementedError("this reconciler knows the pairs of plain ratings and preferences only")
+    beyond = [name for name in ("vetoes", "tie_break") if rubric.get(name)] + [name for name in ("rewrite", "spans") for label in given if label[name]]
+    if beyond:
+        raise ValueError(f"task {task['task_id']!r} has {', '.join(beyond)}; expected ratings and preferences, by which alone this reconciler knows pairs")
     texts = {candidate["candidate_id"]: candidate["completion"] for candidate in task["candidates"]}
     first, second = sorted(texts)
     found: dict[str, Pair] = {}

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from tests.faults.cluster import Cluster
 from tests.faults.foreign import Foreign, trace_event
-from tests.faults.load import Load, trace_fields
+from tests.faults.load import BeginLoad, trace_fields
 from tests.faults.loop import Loop, until
 from tests.faults.table import Table
 from trueloop import Client
@@ -38,11 +38,11 @@ def loop(cluster: Cluster, runtime: EmbeddedRuntime, tmp_path_factory: pytest.Te
 
 
 @pytest.mark.parametrize(("times", "down_s"), [pytest.param(1, 4, id="short"), pytest.param(6, 15, id="long", marks=LONG)])
-def test_the_leader_is_killed(cluster: Cluster, loop: Loop, table: Table, times: int, down_s: float) -> None:
-    load = Load(loop, "led")
+def test_the_leader_is_killed(cluster: Cluster, loop: Loop, begin_load: BeginLoad, table: Table, times: int, down_s: float) -> None:
+    load = begin_load(loop, "led")
     recovery = 0.0
     for number in range(times):
-        load.sent_at_least(150)
+        load.goes_on(2.0)
         leader = cluster.brokers[cluster.leader("c.traces", number % 4)]
         leader.kill()
         killed = time.monotonic()
@@ -90,10 +90,10 @@ def two_are_missing(cluster: Cluster) -> list[int]:
         pytest.param(two_are_missing, 40, id="two", marks=LONG),
     ],
 )
-def test_too_few_replicas(cluster: Cluster, loop: Loop, table: Table, lose: Callable[[Cluster], list[int]], seconds: float) -> None:
+def test_too_few_replicas(cluster: Cluster, loop: Loop, begin_load: BeginLoad, table: Table, lose: Callable[[Cluster], list[int]], seconds: float) -> None:
     application = f"insync-{lose.__name__.split('_')[0]}"
-    load = Load(loop, application)
-    load.sent_at_least(100)
+    load = begin_load(loop, application)
+    load.goes_on(1.5)
     impatient = Client(application, settings=loop.settings, delivery_timeout_s=PATIENCE_S)
     foreign = Foreign(loop.places, **{"message.timeout.ms": int(PATIENCE_S * 1000)})
     number = 10**6

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.conftest import SharedLoop
 from tests.faults.foreign import Foreign, trace_event
-from tests.faults.load import Load, trace_fields
+from tests.faults.load import BeginLoad, trace_fields
 from tests.faults.loop import STREAMS, Loop, until
 from tests.faults.table import Table
 
@@ -35,10 +35,10 @@ def send_bulk(loop: Loop, application: str, traces: int) -> set[str]:
 
 
 @pytest.mark.parametrize(("seconds", "bulk"), [pytest.param(3, 2_000, id="short"), pytest.param(150, 200_000, id="long", marks=LONG)])
-def test_clickhouse_away(shared: SharedLoop, table: Table, seconds: float, bulk: int) -> None:
+def test_clickhouse_away(shared: SharedLoop, begin_load: BeginLoad, table: Table, seconds: float, bulk: int) -> None:
     loop = shared.loop
-    load = Load(loop, "stored-later")
-    load.sent_at_least(100)
+    load = begin_load(loop, "stored-later")
+    load.goes_on(1.5)
     sink = loop.workers["sink"]
     endings, before = list(sink.endings), sink.rss_mib()
     shared.away.touch()
@@ -46,7 +46,7 @@ def test_clickhouse_away(shared: SharedLoop, table: Table, seconds: float, bulk:
     ids = send_bulk(loop, load.application, bulk)
     peak = before
     while time.monotonic() - gone < seconds:
-        load.sent_at_least(20)
+        load.goes_on(0.3)
         peak = max(peak, sink.rss_mib())
     waiting = loop.topics.ends()
     until(lambda: not any(line.startswith("sampling") for line in loop.behind(waiting)), "the streams go on while ClickHouse is away")
@@ -64,10 +64,10 @@ def test_clickhouse_away(shared: SharedLoop, table: Table, seconds: float, bulk:
 
 
 @pytest.mark.faults
-def test_the_sink_frozen_with_its_engine(shared: SharedLoop, table: Table) -> None:
+def test_the_sink_frozen_with_its_engine(shared: SharedLoop, begin_load: BeginLoad, table: Table) -> None:
     loop = shared.loop
-    load = Load(loop, "frozen")
-    load.sent_at_least(200)
+    load = begin_load(loop, "frozen")
+    load.goes_on(3.0)
     sink = loop.workers["sink"]
     sink.signal(signal.SIGSTOP)
     stopped = time.monotonic()
@@ -78,12 +78,12 @@ def test_the_sink_frozen_with_its_engine(shared: SharedLoop, table: Table) -> No
 
 
 @pytest.mark.parametrize("answers", [pytest.param(30, id="long", marks=LONG)])
-def test_the_answers_to_inserts_are_lost(make_loop: Callable[[], Loop], table: Table, answers: int) -> None:
+def test_the_answers_to_inserts_are_lost(make_loop: Callable[[], Loop], begin_load: BeginLoad, table: Table, answers: int) -> None:
     loop = make_loop()
     loop.start("streams", STREAMS)
     loop.start_with_seam("sink", "sink", "--lose-answers", str(answers))
     loop.wait_ready()
-    load = Load(loop, "unanswered")
+    load = begin_load(loop, "unanswered")
     until(lambda: loop.workers["sink"].log.read_text().count("not done yet") >= answers, f"{answers} answers were lost")
     recovery = loop.recovery()
     table.add("outcome of an insert unknown", loop.reconcile(load.application, load.finish(), load.since), recovery, f"{answers} inserts, each tried again")

@@ -40,7 +40,7 @@ class SkewedPanel(Panel):
         return label_id
 
 
-@pytest.mark.parametrize("traces", [pytest.param(500, id="short"), pytest.param(30_000, id="long", marks=LONG)])
+@pytest.mark.parametrize("traces", [pytest.param(500, id="short"), pytest.param(8_000, id="long", marks=LONG)])
 def test_out_of_order_tripled_and_with_skewed_clocks(shared: SharedLoop, table: Table, traces: int) -> None:
     loop, application, chance = shared.loop, "out-of-order", random.Random(3)
     publish_policy(loop, application)

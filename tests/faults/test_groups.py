@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.faults.foreign import Foreign
-from tests.faults.load import Load
+from tests.faults.load import BeginLoad, Load
 from tests.faults.loop import SINK, STREAMS, Loop, until
 from tests.faults.table import Table
 from trueloop.embedded.stack import PROCESSORS
@@ -18,13 +18,13 @@ LONG = pytest.mark.faults
 
 
 @pytest.mark.parametrize("changes", [pytest.param(3, id="short"), pytest.param(40, id="long", marks=LONG)])
-def test_a_rebalance_storm(make_loop: Callable[[], Loop], table: Table, changes: int) -> None:
+def test_a_rebalance_storm(make_loop: Callable[[], Loop], begin_load: BeginLoad, table: Table, changes: int) -> None:
     """A worker joins or leaves every few seconds, one in four of those that leave by kill -9; one stays."""
     loop, chance = make_loop(), random.Random(11)
     loop.start("streams-0", STREAMS, instance=None)
     loop.start("sink", SINK)
     loop.wait_ready()
-    load = Load(loop, "stormy")
+    load = begin_load(loop, "stormy")
     inside: list[str] = []
     killed = left = 0
     for number in range(1, changes + 1):
@@ -45,7 +45,7 @@ def test_a_rebalance_storm(make_loop: Callable[[], Loop], table: Table, changes:
 
 
 @pytest.mark.parametrize("rounds", [pytest.param(1, id="short"), pytest.param(4, id="long", marks=LONG)])
-def test_a_rolling_upgrade(make_loop: Callable[[], Loop], table: Table, rounds: int) -> None:
+def test_a_rolling_upgrade(make_loop: Callable[[], Loop], begin_load: BeginLoad, table: Table, rounds: int) -> None:
     """Two instances, one after the other stopped and started again, under load."""
     loop = make_loop()
     names = ("streams-a", "streams-b")
@@ -53,10 +53,10 @@ def test_a_rolling_upgrade(make_loop: Callable[[], Loop], table: Table, rounds: 
         loop.start(name, STREAMS, instance=None, kept=False)
     loop.start("sink", SINK)
     loop.wait_ready()
-    load = Load(loop, "upgraded")
+    load = begin_load(loop, "upgraded")
     for _ in range(rounds):
         for name in names:
-            load.sent_at_least(100)
+            load.goes_on(1.5)
             assert loop.workers[name].end(signal.SIGTERM) == 0, loop.workers[name].log.read_text()[-2000:]
             loop.start(name, STREAMS, instance=None, kept=False).wait_ready()
     recovery = loop.recovery()
@@ -71,8 +71,9 @@ def test_labels_that_are_due_again_before_their_tasks_are_read(make_loop: Callab
     loop.start("sampling", ("worker", "sampling"))
     loop.start("sink", SINK)
     loop.wait_ready()
-    load = Load(loop, "put-off")
+    load = Load(loop, "put-off", 120.0)
     until(lambda: len(load.panel.answered) >= 50, "tasks are labelled, and nobody collects the labels")
+    load.service.finish()  # what comes later is no part of it
     assert load.client.flush(30) == 0
     labels = loop.topics.raw({"labels": loop.topics.names()["labels"]}, load.since)
     newest = sorted(labels, key=lambda record: record.offset)[-100:]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.load import Load
+from tests.faults.load import BeginLoad
 from tests.faults.loop import Loop, Worker, until
 from tests.faults.table import Table
 
@@ -37,11 +37,11 @@ def kill_at_random(worker: Worker, times: int, seed: int) -> list[float]:
 
 
 @pytest.mark.parametrize("times", [pytest.param(2, id="short"), pytest.param(56, id="long", marks=LONG)])
-def test_kill_9_of_each_worker_under_load(make_loop: Callable[[], Loop], table: Table, times: int) -> None:
+def test_kill_9_of_each_worker_under_load(make_loop: Callable[[], Loop], begin_load: BeginLoad, table: Table, times: int) -> None:
     loop = make_loop()
     loop.start_all()
-    load = Load(loop, "killed")
-    load.sent_at_least(100)
+    load = begin_load(loop, "killed")
+    load.goes_on(1.5)
     back: dict[str, list[float]] = {}
     killers = [
         threading.Thread(target=lambda name=name, seed=seed: back.update({name: kill_at_random(loop.workers[name], times, seed)}))

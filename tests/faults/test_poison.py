@@ -9,7 +9,7 @@ import pytest
 from tests.faults import pills
 from tests.faults.conftest import SharedLoop
 from tests.faults.foreign import Foreign, trace_event
-from tests.faults.load import Load, trace_fields
+from tests.faults.load import BeginLoad, trace_fields
 from tests.faults.loop import until
 from tests.faults.observed import observe
 from tests.faults.reconciler import READERS, reconcile
@@ -17,9 +17,9 @@ from tests.faults.table import Table
 
 
 @pytest.mark.parametrize("rounds", [pytest.param(1, id="short"), pytest.param(15, id="long", marks=pytest.mark.faults)])
-def test_poison_pills_of_every_kind_in_the_middle_of_a_batch(shared: SharedLoop, table: Table, rounds: int) -> None:
+def test_poison_pills_of_every_kind_in_the_middle_of_a_batch(shared: SharedLoop, begin_load: BeginLoad, table: Table, rounds: int) -> None:
     loop, foreign = shared.loop, Foreign(shared.loop.places)
-    load = Load(loop, "poisoned")
+    load = begin_load(loop, "poisoned")
     until(lambda: len(load.panel.complete) >= 10, "some tasks are labelled")
     kinds: Counter[tuple[str, str]] = Counter()
 
@@ -48,7 +48,7 @@ def test_poison_pills_of_every_kind_in_the_middle_of_a_batch(shared: SharedLoop,
         task_id, candidates = list(load.panel.candidates.items())[number]
         for kind, label in pills.faulty_labels("poisoned", task_id, candidates):
             send("labels", kind, foreign.encode("labels", label | {"event_id": f"{label['event_id']}-{number}"}), label["task_id"])
-        load.sent_at_least(100)
+        load.goes_on(1.5)
     foreign.flush()
     over = time.monotonic()
     assert {name for name in foreign.refused if not name.startswith("beyond the limit")} == set()

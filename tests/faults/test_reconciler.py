@@ -113,8 +113,8 @@ TAMPERED = {
 
 
 def test_without_a_fault_nothing_is_amiss_and_what_is_tampered_with_is_found(shared: SharedLoop, table: Table) -> None:
-    load = Load(shared.loop, "baseline")
-    load.sent_at_least(500)
+    load = Load(shared.loop, "baseline", 100.0)
+    load.goes_on(3.0)
     sent: Sent = load.finish()
     observed = observe(shared.loop.places, load.application, load.since)
     table.add("none", reconcile(observed, sent), None)

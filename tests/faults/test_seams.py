@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults import pills
 from tests.faults.foreign import Foreign
-from tests.faults.load import Load
+from tests.faults.load import BeginLoad
 from tests.faults.loop import SINK, STREAMS, Loop, until
 from tests.faults.table import Table
 
@@ -28,21 +28,21 @@ SEAMS = {
 }
 
 
-def die_at_each(loop: Loop, role: str, deaths: int, seed: int, told: dict[str, int]) -> None:
-    """Let a worker die at each of its seams, again and again; count the deaths."""
+def die_at_each(loop: Loop, role: str, deaths: int, latest: int, seed: int, told: dict[str, int]) -> None:
+    """Let a worker die at each of its seams, again and again, between the second and the `latest` time that it is there; count the deaths."""
     chance = random.Random(seed)
     for _ in range(deaths):
         for seam in SEAMS[role]:
-            worker = loop.start_with_seam(role, role, "--die", seam, "--after", str(chance.randint(2, 12)))
+            worker = loop.start_with_seam(role, role, "--die", seam, "--after", str(chance.randint(2, latest)))
             until(lambda worker=worker: worker.process.poll() is not None, f"{role} dies at {seam}; see {worker.log}")  # type: ignore[misc]
             assert worker.process.returncode == -signal.SIGKILL, worker.log.read_text()[-2000:]
             told[seam] = told.get(seam, 0) + 1
 
 
-@pytest.mark.parametrize("deaths", [pytest.param(1, id="short"), pytest.param(6, id="long", marks=pytest.mark.faults)])
-def test_dying_between_two_effects(make_loop: Callable[[], Loop], table: Table, deaths: int) -> None:
+@pytest.mark.parametrize(("deaths", "latest"), [pytest.param(1, 5, id="short"), pytest.param(6, 12, id="long", marks=pytest.mark.faults)])
+def test_dying_between_two_effects(make_loop: Callable[[], Loop], begin_load: BeginLoad, table: Table, deaths: int, latest: int) -> None:
     loop = make_loop()
-    load = Load(loop, "dying")
+    load = begin_load(loop, "dying")
     foreign, over, told = Foreign(loop.places), threading.Event(), dict[str, int]()
 
     def poison() -> None:
@@ -52,7 +52,7 @@ def test_dying_between_two_effects(make_loop: Callable[[], Loop], table: Table, 
             number += 1
 
     threads = [threading.Thread(target=poison)]
-    dying = [threading.Thread(target=die_at_each, args=(loop, role, deaths, seed, told)) for seed, role in enumerate(SEAMS)]
+    dying = [threading.Thread(target=die_at_each, args=(loop, role, deaths, latest, seed, told)) for seed, role in enumerate(SEAMS)]
     for thread in threads + dying:
         thread.start()
     for thread in dying:

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from tests.faults import pills
 from tests.faults.conftest import SharedLoop
 from tests.faults.foreign import Foreign, trace_event
-from tests.faults.load import Load, trace_fields
+from tests.faults.load import BeginLoad, trace_fields
 from tests.faults.loop import Loop, until
 from tests.faults.table import Table
 
@@ -19,17 +19,17 @@ LONG = pytest.mark.faults
 
 
 @pytest.mark.parametrize("seconds", [pytest.param(2, id="short"), pytest.param(60, id="long", marks=LONG)])
-def test_the_registry_away_when_workers_start(shared: SharedLoop, table: Table, seconds: float) -> None:
+def test_the_registry_away_when_workers_start(shared: SharedLoop, begin_load: BeginLoad, table: Table, seconds: float) -> None:
     loop = shared.loop
-    load = Load(loop, "unregistered")
-    load.sent_at_least(100)
+    load = begin_load(loop, "unregistered")
+    load.goes_on(1.5)
     shared.registry.down()
     gone = time.monotonic()
     for worker in loop.workers.values():
         ended = len(worker.endings)
         worker.signal(signal.SIGTERM)
         until(lambda worker=worker, ended=ended: len(worker.endings) > ended, f"{worker.name} has ended")  # type: ignore[misc]
-    load.sent_at_least(100)
+    load.goes_on(1.5)
     waiting = loop.topics.ends()
     until(lambda: time.monotonic() - gone > seconds, "the registry stays away", seconds + 60)
     assert not loop.caught_up(waiting)
@@ -41,11 +41,11 @@ def test_the_registry_away_when_workers_start(shared: SharedLoop, table: Table, 
 
 
 @pytest.mark.parametrize("seconds", [pytest.param(2, id="short"), pytest.param(60, id="long", marks=LONG)])
-def test_the_registry_away_in_flight(shared: SharedLoop, table: Table, seconds: float) -> None:
+def test_the_registry_away_in_flight(shared: SharedLoop, begin_load: BeginLoad, table: Table, seconds: float) -> None:
     """Producers go over to a new version of the schema while the workers cannot ask for it."""
     loop, foreign = shared.loop, Foreign(shared.loop.places)
-    load = Load(loop, "in-flight")
-    load.sent_at_least(100)
+    load = begin_load(loop, "in-flight")
+    load.goes_on(1.5)
     shared.registry.down()
     gone = time.monotonic()
     old = foreign.schema("traces")
@@ -86,11 +86,11 @@ def send_pills(loop: Loop, count: int) -> None:
 
 
 @pytest.mark.parametrize("seconds", [pytest.param(0, id="short"), pytest.param(60, id="long", marks=LONG)])
-def test_dead_letters_refused(shared: SharedLoop, table: Table, seconds: float) -> None:
+def test_dead_letters_refused(shared: SharedLoop, begin_load: BeginLoad, table: Table, seconds: float) -> None:
     """The worker stops rather than pass over what it could not put away, and goes on when that is possible again."""
     loop = shared.loop
-    load = Load(loop, "stopped")
-    load.sent_at_least(100)
+    load = begin_load(loop, "stopped")
+    load.goes_on(1.5)
     streams = loop.workers["streams"]
     before = len(streams.endings)
     refuse_records(loop, "traces.dead-letters", refuse=True)
@@ -99,7 +99,7 @@ def test_dead_letters_refused(shared: SharedLoop, table: Table, seconds: float) 
     waiting = loop.topics.ends(("traces",))
     until(lambda: len(streams.endings) > before, "the worker has stopped")
     assert streams.endings[before] == 1
-    load.sent_at_least(50)
+    load.goes_on(0.8)
     until(lambda: time.monotonic() - gone > seconds, "the topic stays as it is", seconds + 60)
     assert not loop.caught_up(waiting), "something was passed over"
     refuse_records(loop, "traces.dead-letters", refuse=False)
@@ -111,12 +111,12 @@ def test_dead_letters_refused(shared: SharedLoop, table: Table, seconds: float) 
 
 
 @pytest.mark.faults
-def test_the_dead_letter_topic_is_deleted(make_loop: Callable[[], Loop], table: Table) -> None:
+def test_the_dead_letter_topic_is_deleted(make_loop: Callable[[], Loop], begin_load: BeginLoad, table: Table) -> None:
     """The worker stops; started again it finds the topic missing and makes it anew."""
     loop = make_loop()
     loop.start_all()
-    load = Load(loop, "deleted")
-    load.sent_at_least(100)
+    load = begin_load(loop, "deleted")
+    load.goes_on(1.5)
     name = loop.places.prefix + "traces.dead-letters"
     admin = AdminClient({"bootstrap.servers": loop.places.kafka})
     admin.delete_topics([name])[name].result(20)

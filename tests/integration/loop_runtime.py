@@ -37,8 +37,8 @@ def trueloop(runtime: EmbeddedRuntime, *arguments: str, timeout_s: float = 120.0
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
-def until(condition: Callable[[], bool], what: str, deadline_s: float = 90.0) -> None:
-    """Return when the condition holds; fail, saying what did not come, at the deadline."""
+def until(condition: Callable[[], bool], what: str, deadline_s: float = 240.0) -> None:
+    """Return when the condition holds; fail, saying what did not come, at the deadline: much later than it comes, for another file runs beside this one."""
     ends = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < ends, f"not within {deadline_s:g} s: {what}"

@@ -84,7 +84,7 @@ class House:
         )  # fmt: skip
 
     def evaluated(self, job_id: str) -> Evaluation:
-        until(lambda: bool(self.events(EVALUATIONS, Evaluation, job_id=job_id)), f"evaluation of {job_id}", 180.0)
+        until(lambda: bool(self.events(EVALUATIONS, Evaluation, job_id=job_id)), f"evaluation of {job_id}")
         (found,) = self.events(EVALUATIONS, Evaluation, job_id=job_id)
         return found
 

@@ -299,12 +299,12 @@ def test_from_a_moment_on(runtime: EmbeddedRuntime, settings: Settings, codec: C
 
 def test_interrupted_it_cleans_up(runtime: EmbeddedRuntime, settings: Settings, tasks: list[ReviewTask]) -> None:
     environment = os.environ | {"TRUELOOP_STATE_DIR": str(runtime.layout.state_dir)}
-    until(lambda: shadows(settings) == [], "shadows of before are gone", 10.0)
+    until(lambda: shadows(settings) == [], "shadows of before are gone")
     running = subprocess.Popen([sys.executable, "-m", "trueloop.cli", "replay-log", "--from", "0"], env=environment, stdout=subprocess.PIPE)
     until(lambda: shadows(settings) != [], "the shadow is there")
     running.send_signal(signal.SIGINT)
     assert running.wait(60) == 130
-    until(lambda: shadows(settings) == [], "the shadow is gone", 10.0)
+    until(lambda: shadows(settings) == [], "the shadow is gone")
 
 
 def test_what_was_tampered_with_is_listed(runtime: EmbeddedRuntime, settings: Settings, codec: Codec, tasks: list[ReviewTask]) -> None:
