@@ -100,6 +100,7 @@ def _questions(runs: Sequence[Run]) -> str:
         (f"Is it who said it, or doubt as such, at {MOST:.0%}? ({SURE} - {EVENLY})", [(1, SURE, MOST), (-1, EVENLY, MOST)]),
         (f"Is MPO less sensitive to noise than DPO? ({plain}: then it is higher)", [(1, MPO, MOST), (-1, MPO, NO), (-1, DPO, MOST), (1, DPO, NO)]),
         (f"Not asked beforehand: is MPO better than DPO at {MOST:.0%}, for what it costs more? ({MPO} - {DPO})", [(1, MPO, MOST), (-1, DPO, MOST)]),
+        (f"Then asked of 10% too ({MPO} - {DPO})", [(1, MPO, 0.1), (-1, DPO, 0.1)]),
     ]
     rows, answers = [], []
     for question, terms in asked:
