@@ -71,8 +71,14 @@ def of_table(topic: str, count: int) -> Callable[[Observed], None]:
     return tamper
 
 
-def forget_records(topic: str) -> Callable[[Observed], None]:
-    return lambda seen: seen.records.update({topic: seen.records[topic][:-1]})
+def forget_event(topic: str) -> Callable[[Observed], None]:
+    """The newest event, however often it was sent."""
+
+    def tamper(seen: Observed) -> None:
+        forgotten = next(record.event["event_id"] for record in reversed(seen.records[topic]) if record.event)
+        seen.records[topic] = [record for record in seen.records[topic] if not record.event or record.event["event_id"] != forgotten]
+
+    return tamper
 
 
 def repeat_row(seen: Observed) -> None:
@@ -99,8 +105,8 @@ TAMPERED = {
     **{f"table of {topic} double": ("double", of_table(topic, 2)) for topic in ("traces", "labels", "drift-observations", "agreement")},
     "observation double": ("double", change("v_drift_observations", 3, 2)),
     "offset twice": ("double", repeat_row),
-    "trace not on its topic": ("lost", forget_records("traces")),
-    "label not on its topic": ("lost", forget_records("labels")),
+    "trace not on its topic": ("lost", forget_event("traces")),
+    "label not on its topic": ("lost", forget_event("labels")),
     "agreement differs": ("wrong", change("v_agreement", 5, 0.123)),
     "window differs": ("wrong", change("v_agreement", 2, 0)),
     "a label counted twice in agreement": ("wrong", change("v_agreement", 4, 10**6)),
