@@ -1,6 +1,8 @@
 """Records as spans are those that aiokafka parses, however they are taken, and what it refuses is refused."""
 
+import gc
 import struct
+import weakref
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -201,6 +203,19 @@ def test_a_result_moves_the_position_and_gives_nothing_once_it_was_moved_by_othe
     moved = SpannedResult(TP, assignment=Assignment(4), partition_records=fetched(fetch, 2), backoff=0.1)
     assert len(moved.getall(3)) == 0
     assert not moved.has_more()
+
+
+def test_the_bytes_of_a_fetch_go_with_its_last_user() -> None:
+    """Megabytes that wait for the garbage collector, which counts objects, add up to gigabytes."""
+    gc.disable()
+    try:
+        found = fetched(fetch_of([(3, [(b"k", b"v", [], 1)] * 5)]))
+        taken, kept = found.take(None), weakref.ref(found)
+        del found
+        assert kept() is None
+        assert len(taken) == 5
+    finally:
+        gc.enable()
 
 
 @given(BATCHES, st.integers(-8, 8), st.integers(-8, 8))

@@ -91,6 +91,8 @@ class SpannedRecordsOfFetch(FetchedRecords):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        # aiokafka's generator refers to its owner: unused, it would keep the bytes of the fetch until the garbage collector comes by.
+        self._records_iterator = None
         self._opened: _Opened | None = None
         self._corrupt = False
 
