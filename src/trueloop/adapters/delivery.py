@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -108,16 +109,22 @@ class Delivery:
             with contextlib.suppress(RuntimeError):  # whoever waited is gone, and its loop with it
                 loop.call_soon_threadsafe(done.set)
 
+        def give_up() -> None:
+            sent.errors.append(f"no answer within {self._timeout_s:g} s")
+            done.set()
+
         sent, producer = _Sent(over), self._producer
         self._serve(producer)
         try:
             await _produce(producer, records, sent)
         finally:
             sent.complete()
+        # A cancelled timer stays with the loop for its time, and so does its context: that of the agents holds the batch in progress.
+        timer = loop.call_later(self._timeout_s + MARGIN_S, give_up, context=contextvars.Context())
         try:
-            await asyncio.wait_for(done.wait(), self._timeout_s + MARGIN_S)
-        except TimeoutError:
-            sent.errors.append(f"no answer within {self._timeout_s:g} s")
+            await done.wait()
+        finally:
+            timer.cancel()
         if sent.errors:
             topics = ", ".join(sorted({record.topic for record in records}))
             raise UnavailableError(
