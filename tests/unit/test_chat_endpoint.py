@@ -99,8 +99,8 @@ def test_a_busy_endpoint_is_asked_again_and_not_for_ever(status: int, reason: st
 def test_a_slow_endpoint_is_left(reply: Reply) -> None:
     with chat_server(lambda _: reply) as server:
         started = time.monotonic()
-        assert ask(server, timeout_s=0.3, attempts=2) == none("TIMEOUT")
-        assert time.monotonic() - started < 5
+        assert ask(server, timeout_s=1.0, attempts=2) == none("TIMEOUT")
+        assert time.monotonic() - started < 8
     assert len(server.requests) == 2
 
 
