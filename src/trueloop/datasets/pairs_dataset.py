@@ -71,8 +71,7 @@ def seen_prompts(log: Iterable[PreferencePair], split_by: str) -> frozenset[str]
     keeps all that are alike to it out of the calibration set.
     """
     trained = [pair for pair in log if pair.split is Split.TRAIN]
-    hashes = {pair.prompt_hash for pair in trained}
-    return frozenset(hashes if split_by == "prompt" else hashes | {cluster_of(pair.messages, pair.slices, split_by) for pair in trained})
+    return frozenset(name for pair in trained for name in (pair.prompt_hash, cluster_of(pair.messages, pair.slices, split_by, pair.prompt_hash)))
 
 
 def is_probable(pair: PreferencePair, least: float) -> bool:
@@ -82,4 +81,4 @@ def is_probable(pair: PreferencePair, least: float) -> bool:
 
 def is_seen(item: PreferencePair | CalibrationItem, seen: Collection[str], split_by: str) -> bool:
     """Return whether a held-out item is alike to a prompt that was seen (see `seen_prompts`)."""
-    return item.prompt_hash in seen or (split_by != "prompt" and cluster_of(item.messages, item.slices, split_by) in seen)
+    return item.prompt_hash in seen or cluster_of(item.messages, item.slices, split_by, item.prompt_hash) in seen

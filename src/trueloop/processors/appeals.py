@@ -81,7 +81,7 @@ def _task(appeal: Appeal, completion: str, governed: InForce, context: Context) 
         reasons=[SamplingReason.APPEAL],
         slices=appeal.slices,
         prompt_hash=identity,
-        split=split_of(cluster_of(appeal.messages, appeal.slices, policy.sampling.split_by), policy.sampling.calibration_share),
+        split=split_of(cluster_of(appeal.messages, appeal.slices, policy.sampling.split_by, identity), policy.sampling.calibration_share),
         trainable=appeal.consent is Consent.TRAINING,
         labels_needed=LABELS_NEEDED,
         pool=policy.sampling.pool,

@@ -174,8 +174,7 @@ def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: 
         message = f"trace {event.trace_id!r} holds {size} characters; policy {governed.policy.id!r} allows {sampling.max_text_chars} (sampling.max_text_chars)"
         return Step(outcome="rejected", rejection=Rejection(RejectReason.TOO_LARGE, message))
     identity = prompt_hash(event.messages)
-    cluster = identity if sampling.split_by == "prompt" else cluster_of(event.messages, event.slices, sampling.split_by)
-    split = split_of(cluster, sampling.calibration_share)
+    split = split_of(cluster_of(event.messages, event.slices, sampling.split_by, identity), sampling.calibration_share)
     out: tuple[Event, ...] = ()
     if split is Split.CALIBRATION:
         out = (held_out(event.application, event.trace_id, event.messages, at=event.occurred_at, slices=event.slices, reason=CalibrationReason.HASH_SPLIT),)

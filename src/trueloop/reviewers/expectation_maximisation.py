@@ -54,8 +54,8 @@ class CodedLabels:
 
 _SHORTEST = 1.01
 """Length of an extrapolation that is worth its step."""
-_WIDER = 4.0
-"""By how much the longest extrapolation is shortened when it went too far, and lengthened when it did not."""
+_SHORTER, _WIDER = 2.0, 4.0
+"""By how much the longest extrapolation is shortened when one went too far, and lengthened when it did not."""
 
 
 class Fit:
@@ -81,7 +81,10 @@ class Fit:
         self._maximise()
 
     def run(self, tolerance: float, max_iterations: int) -> bool:
-        """Iterate, at most so many steps of EM; return whether it came to rest: whether one step of EM moves no probability by more than `tolerance`."""
+        """Iterate, at most so many steps of EM, and what is extrapolated between them.
+
+        Returns whether it came to rest: whether one step of EM moves no probability by more than `tolerance`.
+        """
         steps: list[_Point] = []
         for number in range(max_iterations):
             before = self.truth
@@ -98,7 +101,7 @@ class Fit:
     def _leap(self, first: "_Point", second: "_Point") -> None:
         """Move on from three steps of EM in the direction that they take, unless what is maximised falls: then from the last of them, and less far
         next time."""
-        kept, third = (self.truth, self._counts, self.log_likelihood, list(self.objective)), (self.prevalence, self.confusion)
+        kept, third = (self.truth, self._counts, self.log_likelihood), (self.prevalence, self.confusion)
         ahead = _extrapolated(first, second, third, self._farthest)
         if ahead is None:
             return
@@ -108,8 +111,9 @@ class Fit:
             self._farthest *= _WIDER
             self._maximise()
         else:
-            self._farthest = length / 2
-            self.truth, self._counts, self.log_likelihood, self.objective = kept
+            self._farthest = length / _SHORTER
+            self.objective.pop()
+            self.truth, self._counts, self.log_likelihood = kept
             self.prevalence, self.confusion = third
 
     def rows_of(self, reviewer: int) -> tuple[tuple[float, ...] | None, ...]:

@@ -20,7 +20,7 @@ def split_of(cluster: str, calibration_share: float) -> Split:
     return Split.CALIBRATION if unit_interval("split", cluster) < calibration_share else Split.TRAIN
 
 
-def cluster_of(messages: Sequence[Message], slices: Mapping[str, str], split_by: str) -> str:
+def cluster_of(messages: Sequence[Message], slices: Mapping[str, str], split_by: str, identity: str | None = None) -> str:
     """Return what a prompt is held out with: the same for prompts that one split has to have together.
 
     Args:
@@ -28,6 +28,7 @@ def cluster_of(messages: Sequence[Message], slices: Mapping[str, str], split_by:
         slices: The segments of its trace.
         split_by: 'prompt' (the prompt itself), 'template' (see `template_of`), 'conversation' (its turns up to the first answer, which all prompts of
             a conversation begin with) or 'slice:NAME' (the value of a slice; a prompt without it is on its own).
+        identity: The prompt's hash, by whom it is known already.
 
     Raises:
         ValueError: `split_by` is none of these.
@@ -36,16 +37,15 @@ def cluster_of(messages: Sequence[Message], slices: Mapping[str, str], split_by:
     >>> cluster_of(one, {}, "template") == cluster_of(other, {}, "template"), cluster_of(one, {}, "prompt") == cluster_of(other, {}, "prompt")
     (True, False)
     """
-    identity = prompt_hash(messages)
     if split_by == "prompt":
-        return identity
+        return identity or prompt_hash(messages)
     if split_by == "template":
         return derive_id("template", *(part for message in messages for part in (message.role.value, template_of(message.content))))
     if split_by == "conversation":
         return derive_id("conversation", *(part for message in _opening(messages) for part in (message.role.value, message.content)))
     if split_by.startswith(_SLICE):
         value = slices.get(split_by.removeprefix(_SLICE))
-        return identity if value is None else derive_id(split_by, value)
+        return identity or prompt_hash(messages) if value is None else derive_id(split_by, value)
     raise ValueError(f"split_by is {split_by!r}; expected 'prompt', 'template', 'conversation' or 'slice:NAME'")
 
 
