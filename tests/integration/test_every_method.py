@@ -5,7 +5,6 @@ The model is tiny and was taught to say a few short things, so that what it samp
 """
 
 import json
-import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from tests.chat_server import Reply, chat_server
 from tests.factories import example
 from tests.integration.job_house import serve_topics
 from tests.integration.trainer_house import APPLICATION, NOW, TrainerHouse, WorkerProcess
+from tests.scripted_critic import likes_yes
 from trueloop.adapters.documents import load_rubric
 from trueloop.adapters.kafka import Publisher
 from trueloop.adapters.model_store import ModelStore, StoredCheckpoint
@@ -73,16 +73,7 @@ def panel(request: dict[str, Any]) -> str | Reply:
     """Critic, reviser and judge in one: likes what is near to yes. As another model it says nothing usable, or too late."""
     if request["model"] != "scripted":
         return Reply("Well, well.", wait_s=5.0 if request["model"] == "late" else 0.0)
-    text = request["messages"][1]["content"]
-    if "critique alone" in text:
-        return "It is too short."
-    if "new answer alone" in text:
-        return "Sure, yes."
-    answers = re.findall(r"<<<BEGIN answer [AB] \w+>>>\n(.*?)\n<<<END", text, re.DOTALL)
-    if not answers:
-        return json.dumps({"score": 1})
-    liked = [any(word in answer.lower() for word in ("yes", "sure")) for answer in answers]
-    return json.dumps({"better": "tie" if liked[0] == liked[1] else "A" if liked[0] else "B"})
+    return likes_yes(request)
 
 
 def settings_of(judge: str, url: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from trueloop.trainers.making.kept_rows import KeptRows
 from trueloop.trainers.making.samples import Decoding, draw, load_model
 
 from tests.chat_server import ChatServer, Reply, chat_server
+from tests.scripted_critic import likes_yes
 from trueloop.adapters.documents import load_rubric
 from trueloop.adapters.judge_records import JudgeRecords
 from trueloop.adapters.model_store import ModelStore
@@ -76,18 +77,6 @@ def job(base: Path, tmp_path: Path) -> Job:
     return make
 
 
-def scripted(request: dict[str, Any]) -> str | Reply:
-    """A critic that revises to 'Sure.', and a judge that likes what is near to yes, in whatever order it is shown."""
-    text = request["messages"][1]["content"]
-    if "critique alone" in text:
-        return "It is too short."
-    if "new answer alone" in text:
-        return "Sure, yes."
-    answers = re.findall(r"<<<BEGIN answer [AB] \w+>>>\n(.*?)\n<<<END", text, re.DOTALL)
-    liked = [any(word in answer.lower() for word in ("yes", "sure")) for answer in answers]
-    return json.dumps({"better": "tie" if liked[0] == liked[1] else "A" if liked[0] else "B"})
-
-
 def dropped(report: Any, what: str) -> float:
     return sum(value for name, value in report.metrics.items() if name.startswith(f"no_{what}/"))
 
@@ -98,7 +87,7 @@ def judges(server: ChatServer, **changes: Any) -> dict[str, JudgeSettings]:
 
 def test_a_constitution_teaches_and_a_judge_prefers(job: Job, base: Path, tmp_path: Path) -> None:
     steps: list[tuple[int, int, dict[str, float]]] = []
-    with chat_server(scripted) as server:
+    with chat_server(likes_yes) as server:
         config = job(constitutional, human_rows(), critic="judge:house", judge="judge:house", revisions=2, judges=judges(server))
         report = constitutional.main(config, lambda *step: steps.append(step))
 
@@ -136,7 +125,7 @@ def test_a_job_that_was_killed_asks_nothing_twice(job: Job, tmp_path: Path, monk
         if metrics.get("judged", 0) >= 8:
             raise KilledError
 
-    with chat_server(scripted) as server:
+    with chat_server(likes_yes) as server:
         settings = {"critic": "judge:house", "judge": "judge:house", "judges": judges(server)}
         with pytest.raises(KilledError):
             constitutional.main(job(constitutional, human_rows(), **settings), kill)
@@ -163,13 +152,13 @@ def test_the_model_criticises_itself_and_stops_after_sft(job: Job, tmp_path: Pat
         (lambda _: '{"better": "A"}', DatasetError, "POSITION"),
         (lambda _: Reply(status=503), TrainingError, "answered none of 4 questions .UNAVAILABLE 4"),
         (lambda _: Reply(wait_s=30), TrainingError, "answered none of 4 questions .TIMEOUT 4"),
-        (lambda request: json.dumps({"better": {"A": "B", "B": "A"}.get(json.loads(str(scripted(request)))["better"], "tie")}), TrainingError, "0 of 4 pairs"),
+        (lambda request: json.dumps({"better": {"A": "B", "B": "A"}.get(json.loads(likes_yes(request))["better"], "tie")}), TrainingError, "0 of 4 pairs"),
     ],
     ids=["nonsense", "position", "away", "silent", "contrary"],
 )
 def test_a_judge_without_judgement_is_no_tie_and_ends_the_job(script: Any, error: type[Exception], says: str, job: Job, tmp_path: Path) -> None:
     patience_s = 0.5 if "TIMEOUT" in says else 30.0
-    with chat_server(scripted) as critic, chat_server(script) as server:
+    with chat_server(likes_yes) as critic, chat_server(script) as server:
         named = {"critic": JudgeSettings(model="m", url=critic.url), "house": JudgeSettings(model="m", url=server.url, attempts=1, timeout_s=patience_s)}
         with pytest.raises(error, match=says) as caught:
             constitutional.main(job(constitutional, human_rows(4), critic="judge:critic", judge="judge:house", judges=named, max_steps=1))
