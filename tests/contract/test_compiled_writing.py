@@ -24,10 +24,11 @@ EVERY_TOPIC = pytest.mark.parametrize("topic", topics.ALL, ids=lambda topic: top
 needs_compiled = pytest.mark.skipif(COMPILED is None, reason="nothing was compiled here")
 
 
-def by_fastavro(topic: Topic, event: Any) -> bytes:
+def by_fastavro(topic: Topic, event: Any, codec: Codec = CODEC) -> bytes:
+    """Return what fastavro makes of an event; each codec's registry gives its own schema ids."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(event_module, "_COMPILED", None)
-        return CODEC.encode(topic, event)
+        return codec.encode(topic, event)
 
 
 def compiled_only(topic: Topic, event: Any) -> bytes | None:

@@ -30,7 +30,7 @@ def test_whatever_the_model_takes_comes_back_equal(topic: Topic, data: st.DataOb
     read = CODEC.decode(topic, CODEC.encode(topic, event))
     assert read == event
     assert type(read) is topic.event
-    assert CODEC.encode(topic, read) == CODEC.encode(topic, event) == by_fastavro(topic, event)
+    assert CODEC.encode(topic, read) == CODEC.encode(topic, event) == by_fastavro(topic, event, CODEC)
 
 
 @EVERY_TOPIC
