@@ -15,6 +15,7 @@ from trueloop.columns.reading import read_columns
 from trueloop.errors import DecodeError
 from trueloop.events import Event
 from trueloop.events.avro import schema_file
+from trueloop.reading.event import Reader
 from trueloop.rejection import RejectReason
 from trueloop.schemas import schema_text
 from trueloop.topics import Topic
@@ -59,6 +60,7 @@ class Codec:
         self._headers: dict[str, bytes] = {}
         self._ours: dict[str, Any] = {}
         self._event_writers: dict[str, Writer] = {}
+        self._event_readers: dict[str, Reader] = {}
         self._writers: dict[int, Any] = {}
         self._as_ours: dict[tuple[int, str], bool] = {}
         self._plans: dict[tuple[int, tuple[str, ...]], Plan | None] = {}
@@ -99,10 +101,13 @@ class Codec:
                 RejectReason.WRONG_MAGIC, f"magic byte {magic} on {topic.name!r}; expected 0: produce in Confluent wire format, through the registry"
             )
         writer = self._writer(schema_id)
+        ours = self._is_ours(topic, schema_id, writer)
+        if ours and (read := self._event_reader(topic).read(data, _HEADER.size)) is not None:
+            return read
         buffer = io.BytesIO(data)
         buffer.seek(_HEADER.size)
         try:
-            record = fastavro.schemaless_reader(buffer, writer, None if self._is_ours(topic, schema_id, writer) else self._reader(topic))
+            record = fastavro.schemaless_reader(buffer, writer, None if ours else self._reader(topic))
         except Exception as error:  # fastavro raises many types on hostile bytes: IndexError, UnicodeDecodeError, OverflowError, SchemaResolutionError
             if self._ends_inside(topic, writer, data):
                 raise DecodeError(RejectReason.TRUNCATED, f"{len(data)} bytes on {topic.name!r} end inside the record") from None
@@ -158,6 +163,12 @@ class Codec:
         except Exception:
             return buffer.ran_short
         return False
+
+    def _event_reader(self, topic: Topic) -> Reader:
+        reader = self._event_readers.get(topic.name)
+        if reader is None:
+            reader = self._event_readers[topic.name] = Reader(self._reader(topic))
+        return reader
 
     def _reader(self, topic: Topic) -> Any:
         schema = self._ours.get(topic.name)

@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "statistics",
         }
     ),
-    frozenset({"codec", "config", "outbox", "readiness", "topics", "writer_schema", "writing"}),
+    frozenset({"avro_plan", "codec", "config", "outbox", "readiness", "reading", "topics", "writer_schema", "writing"}),
     frozenset({"processors"}),
     frozenset({"adapters"}),
     frozenset({"client", "console", "embedded", "notebook", "report", "streams", "testing", "trainers"}),

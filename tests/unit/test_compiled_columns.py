@@ -206,7 +206,15 @@ def test_spans_and_plans_that_would_lead_outside_are_refused() -> None:
 
 
 def test_python_takes_over_when_it_is_wanted() -> None:
-    names = ("columns.columns", "columns.reading", "events.identity", "sampling.draws", "writing.event", "adapters.faust_batch.fetched_records")
+    names = (
+        "columns.columns",
+        "columns.reading",
+        "events.identity",
+        "sampling.draws",
+        "writing.event",
+        "reading.event",
+        "adapters.faust_batch.fetched_records",
+    )
     asked = f"{{importlib.import_module('trueloop.' + name)._COMPILED for name in {names}}}"
     command = f"import importlib; from trueloop.config import load_settings; load_settings(); print({asked})"
     done = subprocess.run([sys.executable, "-c", command], env={PURE_PYTHON: "1"}, capture_output=True, text=True, check=True)
@@ -215,7 +223,8 @@ def test_python_takes_over_when_it_is_wanted() -> None:
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
 def test_where_there_is_a_compiler_it_was_used() -> None:
+    names = ("columns.compiled", "events.compiled", "reading.compiled", "writing.compiled", "adapters.faust_batch.compiled")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(PURE_PYTHON, raising=False)
-        assert None not in [compiled(name) for name in ("columns.compiled", "events.compiled", "writing.compiled", "adapters.faust_batch.compiled")]
+        assert None not in [compiled(name) for name in names]
     assert compiled("columns.no_such_module") is None

@@ -160,8 +160,9 @@ static int put_node(Out *out, PyObject *node, PyObject *value, int depth) {
             return -1;
         return put(out, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value));
     case ENUM: {
-        PyObject *symbol = PyDict_CheckExact(more) ? PyDict_GetItemWithError(more, value) : NULL;
-        return symbol == NULL ? -1 : put_integer(out, symbol);
+        PyObject *places = PyTuple_CheckExact(more) && PyTuple_GET_SIZE(more) == 2 ? PyTuple_GET_ITEM(more, 0) : NULL;
+        PyObject *place = places != NULL && PyDict_CheckExact(places) ? PyDict_GetItemWithError(places, value) : NULL;
+        return place == NULL ? -1 : put_integer(out, place);
     }
     case MOMENT:
         return put_moment(out, value);

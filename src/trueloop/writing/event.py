@@ -6,8 +6,8 @@ from typing import Any
 import fastavro
 from pydantic import BaseModel
 
+from trueloop.avro_plan import Node, plan_of
 from trueloop.compiled import compiled
-from trueloop.writing.plan import Node, plan_of
 
 _COMPILED = compiled("writing.compiled")
 
