@@ -9,6 +9,7 @@ from trueloop.streams.app_standing import AppStanding
 from trueloop.streams.catalog import NAMES, processors
 from trueloop.streams.counters import Counters
 from trueloop.streams.garbage import spare_what_stays
+from trueloop.streams.heap import keep_freed_memory
 from trueloop.streams.resources import Resources
 from trueloop.streams.shell import make_app, needed_topics
 
@@ -37,6 +38,7 @@ def run(names: Sequence[str], settings: Settings, instance: str | None = None) -
 
 def run_processors(chosen: Sequence[Processor], settings: Settings, instance: str | None = None) -> int:
     """Run processors as `run` does."""
+    keep_freed_memory()
     resources = Resources.of(settings)
     standing = AppStanding(settings.kafka)
     with serving(settings, _name(chosen), resources.counters, standing):

@@ -9,6 +9,7 @@ from typing import Any
 
 from meter import TOPIC, Meter
 from trueloop.streams.garbage import spare_what_stays
+from trueloop.streams.heap import keep_freed_memory
 from trueloop.streams.resources import Resources
 from trueloop.streams.shell import make_app
 
@@ -56,9 +57,10 @@ async def main(mode: str) -> None:
             over.set()
 
     Batch.complete = counted  # type: ignore[method-assign]
+    keep_freed_memory()  # as every worker does, see trueloop.streams.worker
     app = app_of(mode)
     await app.maybe_start()
-    spare_what_stays()  # as every worker does, see trueloop.streams.worker
+    spare_what_stays()  # and so is this
     await over.wait()
     await app.stop()
 

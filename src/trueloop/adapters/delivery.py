@@ -19,8 +19,9 @@ MARGIN_S = 5.0
 """librdkafka gives a record up by itself when its time is over; this much later it is taken for stuck."""
 LINGER_MS = 1
 """A batch has all its records at hand, and somebody waits: there is little to be gained by waiting for more."""
-HEAR_S, FULL_PAUSE_S = 0.2, 0.01
-"""How long the thread that hears of deliveries stays after the last, and how long a full queue is left to empty."""
+HEAR_S, FULL_PAUSE_S = 1.0, 0.01
+"""How long the thread that hears of deliveries stays after the last (to start one for each batch cost a fifteenth of a trace), and how long a full
+queue is left to empty."""
 MISSING_TOPIC_MS = 5000
 """How long a topic may be unknown: a new one is known everywhere within a second."""
 
@@ -142,11 +143,11 @@ class Delivery:
         threading.Thread(target=self._hear, args=(producer,), name="delivery-reports", daemon=True).start()
 
     def _hear(self, producer: Producer) -> None:
-        """Run the callbacks of deliveries as long as somebody waits for one."""
+        """Run the callbacks of deliveries until nobody has waited for one for a while."""
         while True:
-            producer.poll(HEAR_S)
+            heard = producer.poll(HEAR_S)
             with self._lock:
-                if not self._unfinished:
+                if not heard and not self._unfinished:
                     self._serving = False
                     return
 

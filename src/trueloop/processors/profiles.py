@@ -154,7 +154,7 @@ class _Told:
             losses=self._columns[metric][chosen],
             marks=origin.hashes[chosen].astype(np.int64),
             checkpoints=self._checkpoints(chosen),
-            trace_id=lambda place: trace_ids[chosen[place]].decode(),
+            trace_id=lambda place: trace_ids[chosen.item(place)].decode(),
             source=origin.source,
             offsets=origin.offsets[self._rows.places[chosen]],
         )

@@ -154,7 +154,7 @@ def _told(rows: TraceRows, application: str, series: DriftSeries, group: Flags, 
         losses=1.0 - rows.scores[series.metric.removeprefix("score:")][chosen],
         marks=origin.hashes[chosen].astype(np.int64),
         checkpoints=np.where(unknown[codes], -1, codes),
-        trace_id=lambda place: rows.trace_ids[chosen[place]].decode(),
+        trace_id=lambda place: rows.trace_ids[chosen.item(place)].decode(),
         source=origin.source,
         offsets=origin.offsets[rows.places[chosen]],
     )

@@ -1,0 +1,21 @@
+"""What the C library of a worker does with memory that was freed."""
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Numbers of glibc's mallopt(3)."""
+LARGEST_FROM_HEAP = 64 * 1024 * 1024
+"""Bytes, more than the answer to a fetch has. Its buffers then come from the heap, and not from mappings of their own, whose pages the system zeroes one by one."""
+KEPT_FREE = 256 * 1024 * 1024
+"""Bytes at the end of the heap that stay with the process: more than the buffers of a fetch from every partition."""
+
+
+def keep_freed_memory() -> bool:
+    """Keep what was freed for the next fetch, where the C library is glibc; return whether it is.
+
+    A fetch fills and frees several buffers of megabytes. Given back to the system each time, their pages cost a fifth of what reading a trace costs.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return all([mallopt(_M_MMAP_THRESHOLD, LARGEST_FROM_HEAP), mallopt(_M_TRIM_THRESHOLD, KEPT_FREE)])
