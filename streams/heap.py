@@ -5,7 +5,7 @@ import ctypes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's mallopt(3)."""
 LARGEST_FROM_HEAP = 64 * 1024 * 1024
-"""Bytes, more than the answer to a fetch has. Its buffers then come from the heap, and not from mappings of their own, whose pages the system zeroes one by one."""
+"""Bytes, more than the answer to a fetch has. Its buffers then come from the heap, not from mappings of their own, whose pages are zeroed one by one."""
 KEPT_FREE = 256 * 1024 * 1024
 """Bytes at the end of the heap that stay with the process: more than the buffers of a fetch from every partition."""
 

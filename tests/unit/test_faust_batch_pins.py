@@ -12,6 +12,7 @@ from typing import Any
 import aiokafka
 import faust
 import pytest
+from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol, create_conn
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -34,12 +35,20 @@ from trueloop.adapters.faust_batch.batch import MAX_BUFFERED_BYTES, Batch, split
 from trueloop.adapters.faust_batch.consumer import BatchConsumer, PromptConsumerThread
 from trueloop.adapters.faust_batch.credentials import broker_options
 from trueloop.adapters.faust_batch.fetched_records import FetchedRecords, SpannedResult
+from trueloop.adapters.faust_batch.responses import DirectConnection
 from trueloop.adapters.faust_batch.table import PartitionedStore
 from trueloop.config import KafkaSettings
 from trueloop.errors import ConfigurationError
 
 VERSIONS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
 OVERRIDDEN: dict[str, tuple[Callable[..., Any], str]] = {
+    "create_conn": (create_conn, "673276cbddb4dc7c"),
+    "AIOKafkaProtocol": (AIOKafkaProtocol, "0f94e2d601522f90"),
+    "AIOKafkaConnection.connect": (AIOKafkaConnection.connect, "b0f9ba7f0cf6b432"),
+    "AIOKafkaConnection.close": (AIOKafkaConnection.close, "28f164aa1e4f0bbc"),
+    "AIOKafkaConnection._create_reader_task": (AIOKafkaConnection._create_reader_task, "9577a6e84c72c36b"),
+    "AIOKafkaConnection._read": (AIOKafkaConnection._read, "7b892995c0b81468"),
+    "AIOKafkaConnection._handle_frame": (AIOKafkaConnection._handle_frame, "46a7d9b8cf7ca222"),
     "AIOKafkaConsumer._to_message": (AIOKafkaConsumer._to_message, "7c24f6511b2fcef7"),
     "PartitionRecords": (PartitionRecords, "94aa0da0dbec8d1b"),
     "FetchResult.getall": (FetchResult.getall, "3e717e30de5068d5"),
@@ -111,6 +120,7 @@ PAIRS = [
     (SoleAssignor, PartitionAssignor),
     (FetchedRecords, PartitionRecords),
     (SpannedResult, FetchResult),
+    (DirectConnection, AIOKafkaConnection),
     (BatchApp, faust.App),
 ]
 

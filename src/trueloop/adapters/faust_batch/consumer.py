@@ -13,6 +13,7 @@ from trueloop.adapters.faust_batch.batch import MAX_BUFFERED_BYTES, Batch, split
 from trueloop.adapters.faust_batch.fetched_records import use_fetched_records
 from trueloop.adapters.faust_batch.hand_over import HandOver
 from trueloop.adapters.faust_batch.records import RawRecord, offsets_of
+from trueloop.adapters.faust_batch.responses import receive_directly
 
 _FETCH_TIMEOUT_S = 1.0
 """How long a fetch may wait for records; it bounds how late a fetch notices that the consumer stops."""
@@ -30,6 +31,7 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         use_fetched_records()
+        receive_directly()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _BROKER_WAIT_MS  # Faust has no setting for it; read when the consumer starts
         return consumer
