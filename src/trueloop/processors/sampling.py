@@ -12,12 +12,9 @@ import numpy as np
 from pydantic import BaseModel
 
 from trueloop.columns.walk import Flags, Ints
-from trueloop.drift.observations import Losses, observations
-from trueloop.drift.series import DriftSeries, drift_series
 from trueloop.events import (
     CalibrationReason,
     Consent,
-    DriftObservations,
     Event,
     ReviewForm,
     ReviewQuota,
@@ -36,6 +33,7 @@ from trueloop.sampling.draws import Hashes, draws, hashes
 from trueloop.sampling.edge_cases import failed_with_answer
 from trueloop.sampling.held_out import held_out
 from trueloop.sampling.inclusion import Inclusion, inclusions
+from trueloop.sampling.observed_series import ObservedSeries, Origin
 from trueloop.sampling.reviewed import reviewed_trace
 from trueloop.sampling.rows import EPOCH, HOT, TraceRows, characters, joined, rows_of, rows_of_events
 from trueloop.sampling.splits import cluster_of, split_of
@@ -76,15 +74,14 @@ def screen(rows: TraceRows, *, context: Context, source: str, offsets: Ints) -> 
         members = members & rows.consented
         begin, end = _stretch(rows)
         quotas = context.governance.quotas(name.decode(), begin, end)
-        observed: dict[DriftSeries, Flags] = {}
+        observed = ObservedSeries(name.decode(), rows, Origin(source, offsets, hashed))
         for number, governed in enumerate(versions):
             group = members & (in_force == number)
             if group.any():
                 _observe(observed, rows, group, governed)
                 told = _Known(quotas, context.governance.disagreements(name.decode(), governed.rubric, begin, end))
                 _draw(found, rows, group, hashed, governed, known=told)
-        for series in sorted(observed, key=lambda each: each.series_id):
-            found.out.append(_told(rows, name.decode(), series, observed[series], _Origin(source, offsets, hashed)))
+        found.out += [observed.told(series, places) for series, places in observed]
     found.picked = dict(sorted(found.picked.items()))
     return found
 
@@ -117,49 +114,10 @@ def _draw(found: Screened, rows: TraceRows, group: Flags, hashed: Hashes, govern
         found.picked[int(rows.places[row])] = included.at(row, numbers[row])
 
 
-def _observe(observed: dict[DriftSeries, Flags], rows: TraceRows, group: Flags, governed: InForce) -> None:
-    """Note which rows each series has a score of. Versions of a policy may want different slices, but a series is the same for all of them."""
-    application = governed.policy.application
+def _observe(observed: ObservedSeries, rows: TraceRows, group: Flags, governed: InForce) -> None:
+    """Tell the losses of scores. Scores are best at 1, so the loss is what is missing to it."""
     for name, scores in rows.scores.items():
-        scored = group & ~np.isnan(scores)
-        if not scored.any():
-            continue
-        metric = f"score:{name}"
-        everything = next(drift_series(application, metric, {}, ()))
-        observed[everything] = scored | observed.get(everything, False)
-        for wanted in governed.policy.drift.slices:
-            values = [slices.get(wanted) for slices in rows.slice_values]
-            for value in {value for value in values if value is not None}:
-                members = scored & np.array([each == value for each in values])[rows.slices.codes]
-                if members.any():
-                    *_, series = drift_series(application, metric, {wanted: value}, (wanted,))
-                    observed[series] = members | observed.get(series, False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """Where the rows were read, and the hashes of their trace ids."""
-
-    source: str
-    offsets: Ints
-    hashes: Hashes
-
-
-def _told(rows: TraceRows, application: str, series: DriftSeries, group: Flags, origin: _Origin) -> DriftObservations:
-    """Tell a series of its losses. Scores are best at 1, so the loss is what is missing to it."""
-    chosen = np.flatnonzero(group)
-    codes = rows.checkpoints.codes[chosen]
-    unknown = np.array([not name for name in rows.checkpoints.names])
-    items = Losses(
-        losses=1.0 - rows.scores[series.metric.removeprefix("score:")][chosen],
-        marks=origin.hashes[chosen].astype(np.int64),
-        checkpoints=np.where(unknown[codes], -1, codes),
-        trace_id=lambda place: rows.trace_ids[chosen.item(place)].decode(),
-        source=origin.source,
-        offsets=origin.offsets[rows.places[chosen]],
-    )
-    newest = EPOCH + timedelta(microseconds=int(rows.occurred_at[chosen].max()))
-    return observations(series, application, newest, items, [name.decode() for name in rows.checkpoints.names])
+        observed.add(f"score:{name}", 1.0 - scores, group & ~np.isnan(scores), governed.policy.drift.slices)
 
 
 def finish(_state: None, event: Trace, *, source: Source, now: datetime, final: bool, context: Context, drawn: Inclusion) -> Step[BaseModel]:
