@@ -134,14 +134,18 @@ def test_both_find_the_same_pieces_and_codes(values: list[bytes | None]) -> None
     assert (ours[1].codes.tolist(), ours[1].names) == (theirs[1].codes.tolist(), theirs[1].names)
 
 
+def by_hashlib(texts: list[bytes]) -> list[int]:
+    return [int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") for text in texts]
+
+
 @needs_compiled
-@given(st.lists(st.binary(max_size=300), max_size=20))
-def test_the_hashes_are_those_of_hashlib(texts: list[bytes]) -> None:
-    expected = [int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") for text in texts]
-    assert np.frombuffer(HASHES.hashes(texts), np.uint64).tolist() == expected
+@given(st.lists(st.integers(0, 300) | st.integers(0, 128), max_size=40).flatmap(lambda sizes: st.tuples(*(st.binary(min_size=n, max_size=n) for n in sizes))))
+def test_the_hashes_are_those_of_hashlib(several: tuple[bytes, ...]) -> None:
+    texts = list(several)
+    assert np.frombuffer(HASHES.hashes(texts), np.uint64).tolist() == by_hashlib(texts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(draws, "_COMPILED", None)
-        assert draws.hashes(texts).tolist() == expected
+        assert draws.hashes(texts).tolist() == by_hashlib(texts)
 
 
 @needs_compiled
@@ -149,6 +153,37 @@ def test_the_hashes_are_those_of_hashlib(texts: list[bytes]) -> None:
 def test_the_hashes_are_right_at_the_edges_of_blocks(size: int) -> None:
     text = bytes(range(256)) * 16
     assert HASHES.hashes([text[:size]])[::-1] == hashlib.blake2b(text[:size], digest_size=8).digest() or sys.byteorder == "big"
+
+
+@needs_compiled
+@pytest.mark.parametrize("together", range(18))
+def test_a_text_has_the_same_hash_among_however_many_others(together: int) -> None:
+    """Those of a block at most are hashed eight or four at once where the processor can, what is left of them and longer ones singly."""
+    noise = np.random.default_rng(together).bytes(20_000)
+    sizes = [0, 1, 7, 8, 9, 31, 32, 33, 36, 64, 119, 120, 121, 127, 128, 129, 136, 256, 257, 300]
+    for turn in range(len(sizes)):
+        for step in (0, 1, 3):  # all of one size; each size in each lane; long ones in between
+            chosen = [sizes[(turn + step * place) % len(sizes)] for place in range(together)]
+            texts = [noise[301 * place : 301 * place + size] for place, size in enumerate(chosen)]
+            assert np.frombuffer(HASHES.hashes(texts), np.uint64).tolist() == by_hashlib(texts)
+
+
+@needs_compiled
+@pytest.mark.parametrize("wrong", ["text", None, 1, bytearray(b"a"), memoryview(b"a")])
+def test_what_is_not_bytes_has_no_hash_and_is_let_go(wrong: Any) -> None:
+    text = bytes(bytearray(b"a text of its own"))
+    before = sys.getrefcount(text)
+    for place in range(18):
+        texts = [text] * 17
+        texts.insert(place, wrong)
+        with pytest.raises(TypeError, match="expected a list of bytes"):
+            HASHES.hashes(texts)
+        assert len(HASHES.hashes([text] * place)) == 8 * place
+    del texts
+    assert sys.getrefcount(text) == before
+    for no_list in ((text,), text, None):
+        with pytest.raises(TypeError, match="expected a list of bytes"):
+            HASHES.hashes(no_list)
 
 
 @needs_compiled
