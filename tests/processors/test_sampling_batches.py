@@ -253,3 +253,16 @@ def test_names_that_are_no_text_are_refused_and_their_neighbours_are_not(field: 
     assert not none
     assert found.outcomes == alone.outcomes
     assert items(found.out) == items(alone.out)
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_of_a_score_that_comes_twice_the_last_one_counts(size: int) -> None:
+    """As it does for who reads the whole trace; whether all traces of the batch have it twice, or one."""
+    values = [CODEC.encode(TRACES, trace(number, scores={"judge": 0.25} | ({"@@@@@": 0.75} if number < size else {}))) for number in range(4)]
+    values = [value.replace(b"@@@@@", b"judge") for value in values]
+    batch = Batch([Record(value, offset) for offset, value in enumerate(values)])
+    found, _ = screened(SCREEN, CODEC, TRACES, batch, context=CONTEXT, decode=unusual)  # type: ignore[arg-type]
+    read = [CODEC.decode(TRACES, value) for value in values]
+    assert isinstance(read[0], Trace)
+    assert read[0].scores == {"judge": 0.75}
+    assert items(found.out) == items(stepped([event for event in read if isinstance(event, Trace)])[1])

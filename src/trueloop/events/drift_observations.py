@@ -47,9 +47,9 @@ class DriftObservations(Event):
             raise ValueError("losses, marks, offsets and checkpoint_of must hold 8 bytes per item, of at least one item")
         losses, offsets, checkpoint_of = self.loss_values(), self.offset_values(), self.checkpoint_values()
         # Written so that NaN fails.
-        if not ((losses >= 0.0) & (losses <= 1.0)).all():
+        if not (losses.min() >= 0.0 and losses.max() <= 1.0):
             raise ValueError("losses must be in [0, 1]")
-        if bool(self.offsets) != (self.source is not None) or (offsets < 0).any() or (offsets[1:] <= offsets[:-1]).any():
+        if bool(self.offsets) != (self.source is not None) or (len(offsets) and offsets[0] < 0) or (offsets[1:] <= offsets[:-1]).any():
             raise ValueError("offsets must ascend from 0, and go together with source")
         if (checkpoint_of < -1).any() or (checkpoint_of >= len(self.checkpoints)).any() or (not self.checkpoint_of and len(self.checkpoints) > 1):
             raise ValueError("checkpoint_of must name a checkpoint for each item")

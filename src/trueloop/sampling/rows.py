@@ -173,6 +173,9 @@ def _scores(columns: Columns, found: MapOfDoubles) -> tuple[dict[str, Doubles], 
         active = found.counts > place
         good &= ~active | (values >= 0.0) & (values <= 1.0)
         coded = columns.coded(keys)
+        if len(coded.names) == 1 and active.all() and _decodes(coded.names[0]) and coded.names[0].decode() not in scores:
+            scores[coded.names[0].decode()] = values.copy()  # all have this name here, as where one writer makes all traces
+            continue
         for code, name in enumerate(coded.names):
             rows = active & (coded.codes == code)
             if not rows.any():
