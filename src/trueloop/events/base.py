@@ -16,7 +16,7 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 def _to_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"timestamp {moment.isoformat()} has no time zone; give UTC")
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 Timestamp = Annotated[datetime, AfterValidator(_to_utc)]
