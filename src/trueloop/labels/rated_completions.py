@@ -30,22 +30,22 @@ class LabelsThatCount:
 
     def __init__(self) -> None:
         self._by_task: dict[str, dict[str, Label]] = {}
-        self._retracted: set[str] = set()
+        self._retracted: set[tuple[str, str]] = set()
 
     def add(self, label: Label) -> None:
-        """Take note of a label: it replaces an earlier one of its reviewer; a retraction removes it."""
+        """Take note of a label: it replaces an earlier one of its reviewer, for good; a retraction removes it."""
+        if label.retracts is not None:
+            self._retracted.add((label.reviewer_id, label.retracts))
+            return
         own = self._by_task.setdefault(label.task_id, {})
         known = own.get(label.reviewer_id)
-        if label.retracts is not None:
-            self._retracted.add(label.retracts)
-            if known is not None and known.event_id == label.retracts:
-                del own[label.reviewer_id]
-        elif label.event_id not in self._retracted and (known is None or (known.occurred_at, known.event_id) <= (label.occurred_at, label.event_id)):
+        if known is None or (known.occurred_at, known.event_id) <= (label.occurred_at, label.event_id):
             own[label.reviewer_id] = label
 
     def of(self, task_id: str) -> list[Label]:
         """Return the labels that count on a task."""
-        return list(self._by_task.get(task_id, {}).values())
+        newest = self._by_task.get(task_id, {}).values()
+        return [label for label in newest if (label.reviewer_id, label.event_id) not in self._retracted]
 
 
 def rated_completions(tasks: Iterable[ReviewTask], labels: LabelsThatCount, rubric: Rubric, most: int) -> list[RatedCompletion]:

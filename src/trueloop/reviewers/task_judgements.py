@@ -22,15 +22,15 @@ class _Kept(BaseModel):
 
 
 class Said(_Kept):
-    """What a label says: (dimension, candidate, value), as in `StandingLabel`. `takes_back` is the label that it supersedes or retracts."""
+    """What a label says: (dimension, candidate, value), as in `StandingLabel`; of a retraction, none. `retracts` and `supersedes` are as on the label."""
 
     reviewer_id: str
     at: datetime
     place: Place
     values: tuple[tuple[str, str, int], ...] = ()
     seconds: float | None = None
-    takes_back: str | None = None
-    is_retraction: bool = False
+    retracts: str | None = None
+    supersedes: str | None = None
 
 
 class Waiting(_Kept):
@@ -69,7 +69,7 @@ class TaskFrame(_Kept):
 class TaskJudgements(_Kept):
     """One task: its frame, what was said of it by label, labels that came before it, and its newest known answer."""
 
-    version: int = 2
+    version: int = 3
     task_id: str
     application: str
     frame: TaskFrame | None = None
@@ -121,25 +121,35 @@ def said_by(waiting: Waiting, task_id: str, frame: TaskFrame, rubric: Rubric) ->
         place=waiting.place,
         values=values,
         seconds=label.seconds_spent,
-        takes_back=label.retracts or label.supersedes,
-        is_retraction=label.retracts is not None,
+        retracts=label.retracts,
+        supersedes=label.supersedes,
     )
 
 
 def standing(state: TaskJudgements) -> list[StandingLabel]:
-    """Return the labels that count, in the order of their reviewers: of each reviewer the newest that none of their own takes back.
+    """Return the labels that count, in the order of their reviewers: of each reviewer the newest, if they did not retract it. What a newer label replaced
+    does not come back when that is retracted, as it does not where labels are collected.
 
     A function of the set of labels: neither their order nor repetition can change it.
     """
-    taken = {(said.reviewer_id, said.takes_back) for said in state.said.values()}
-    newest: dict[str, StandingLabel] = {}
+    retracted = {(said.reviewer_id, said.retracts) for said in state.said.values()}
+    newest: dict[str, tuple[datetime, str]] = {}
     for label_id, said in state.said.items():
-        known = newest.get(said.reviewer_id)
-        if said.is_retraction or (said.reviewer_id, label_id) in taken or (known and (known.at, known.label_id) > (said.at, label_id)):
-            continue
-        values = {(dimension, candidate): value for dimension, candidate, value in said.values}
-        newest[said.reviewer_id] = StandingLabel(label_id, said.reviewer_id, said.at, values, said.seconds)
-    return [newest[reviewer_id] for reviewer_id in sorted(newest)]
+        if said.retracts is None and not _is_superseded(label_id, state):
+            newest[said.reviewer_id] = max((said.at, label_id), newest.get(said.reviewer_id, (said.at, label_id)))
+    return [_standing(label_id, state.said[label_id]) for reviewer_id, (_, label_id) in sorted(newest.items()) if (reviewer_id, label_id) not in retracted]
+
+
+def _is_superseded(label_id: str, state: TaskJudgements) -> bool:
+    """Return whether another label of the same reviewer says that it replaces this one. It matters between labels of one moment: nothing is dated later
+    than it was read, so those of a clock that runs ahead may have the same."""
+    own = state.said[label_id]
+    return any(said.supersedes == label_id and said.reviewer_id == own.reviewer_id and said.at >= own.at for said in state.said.values())
+
+
+def _standing(label_id: str, said: Said) -> StandingLabel:
+    values = {(dimension, candidate): value for dimension, candidate, value in said.values}
+    return StandingLabel(label_id, said.reviewer_id, said.at, values, said.seconds)
 
 
 def gold_key(state: TaskJudgements) -> GoldKey | None:
