@@ -7,8 +7,8 @@ from typing import Any
 from aiokafka import conn
 
 _SIZE_BYTES = 4
-KEPT_BYTES = 64 * 1024 * 1024
-"""A buffer that is larger is not kept for the next answer."""
+KEPT_BYTES = 24 * 1024 * 1024
+"""A buffer that is larger is not kept for the next answer: more than four partitions are asked for at once, and each connection of each app has one."""
 
 
 class Responses(asyncio.BufferedProtocol):
