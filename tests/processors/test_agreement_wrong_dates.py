@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.processors.test_agreement_processor import NOON, driver, minutes, panes, policy_event, rolling, units
+from tests.processors.agreement_scenario import NOON, driver, minutes, panes, policy_event, rolling, units
 from trueloop.rejection import RejectReason
 
 HOURS, WRONG_AT, KEEP_DAYS = 6, 5, 10

@@ -1,21 +1,17 @@
-from datetime import timedelta
+"""The trigger processor: which pairs freeze a dataset, when a job is ordered and from which checkpoint, and what redelivery leaves alone."""
+
 from typing import Any
 
 import pytest
 
 from tests.factories import example
-from tests.processors.scenario import START, context, policy
+from tests.processors.scenario import START, context
+from tests.processors.trigger_scenario import driver, gate, pair, release, requests
 from trueloop.datasets.pair_log import EMPTY, extend
 from trueloop.events import (
     AgreementEstimate,
-    DriftSignal,
-    DriftState,
-    GateDecision,
     GateReason,
     JobStatus,
-    PreferencePair,
-    Release,
-    ReleaseReason,
     Split,
     TrainingResult,
     TriggerReason,
@@ -25,50 +21,7 @@ from trueloop.events.agreement import WindowKind
 from trueloop.processors.processor import Source
 from trueloop.processors.trigger import PROCESSOR
 from trueloop.testing import ProcessorDriver
-from trueloop.topics import DATASET_VERSIONS, TRAINING_REQUESTS
-
-SUPPORT = {"application": "support", "rubric_id": "support", "rubric_version": 1}
-
-
-def pair(number: int, **changes: Any) -> PreferencePair:
-    values = SUPPORT | {
-        "event_id": f"pair-event-{number}",
-        "pair_id": f"pair-{number}",
-        "occurred_at": START + timedelta(minutes=number),
-        "split": Split.TRAIN,
-        "trainable": True,
-        "withdrawn": False,
-        "revises": None,
-        "replaced_weight": 0.0,
-    }
-    return example(PreferencePair, **(values | changes))
-
-
-def release(checkpoint: str = "base", reason: ReleaseReason = ReleaseReason.INITIAL) -> Release:
-    return example(Release, application="support", checkpoint=checkpoint, checkpoint_uri=f"uri-{checkpoint}", reason=reason, occurred_at=START)
-
-
-def gate(job_id: str, verdict: Verdict, reasons: list[GateReason], candidate: str = "candidate-1") -> GateDecision:
-    return example(
-        GateDecision,
-        application="support",
-        job_id=job_id,
-        verdict=verdict,
-        reasons=reasons,
-        candidate=candidate,
-        candidate_uri=f"uri-{candidate}",
-        occurred_at=START + timedelta(hours=2),
-    )
-
-
-def driver(history: tuple[Any, ...] = (), **sections: Any) -> ProcessorDriver:
-    run = ProcessorDriver(PROCESSOR, context(policy(**sections), history=history))
-    run.send(release())
-    return run
-
-
-def requests(run: ProcessorDriver) -> list[Any]:
-    return run.out_of(TRAINING_REQUESTS)
+from trueloop.topics import DATASET_VERSIONS
 
 
 def test_enough_new_pairs_freeze_a_dataset_and_order_a_job() -> None:
@@ -304,111 +257,3 @@ def test_an_unknown_application_is_counted() -> None:
     run = driver()
     run.send(pair(1, application="unheard-of"))
     assert run.outcomes["no_policy"] == 1
-
-
-def signal(number: int, state: DriftState = DriftState.ALARM, series: str = "series-1", **changes: Any) -> DriftSignal:
-    at = START + timedelta(minutes=number)
-    return example(DriftSignal, application="support", event_id=f"signal-{series}-{number}", series_id=series, state=state, occurred_at=at, **changes)
-
-
-ON_ALARM = {"min_new_pairs": 10, "on_alarm": {"min_new_pairs": 3}}
-
-
-def test_an_alarm_starts_a_job_with_fewer_pairs_and_says_so() -> None:
-    run = driver(training=ON_ALARM)
-    for number in range(4):
-        run.send(pair(number))
-    run.send(signal(4, DriftState.WARNING))
-    assert not run.out
-    run.send(signal(5))
-    (dataset,) = run.out_of(DATASET_VERSIONS)
-    (request,) = requests(run)
-    assert (dataset.n_new, dataset.end_offset) == (4, 4)
-    assert (request.reason, request.drift_signal_id) == (TriggerReason.DRIFT, "signal-series-1-5")
-
-
-def test_an_alarm_waits_for_the_least_number_of_pairs() -> None:
-    run = driver(training=ON_ALARM)
-    run.send(signal(0))
-    for number in range(1, 3):
-        run.send(pair(number))
-    assert not run.out
-    run.send(pair(3))
-    assert requests(run)[0].reason is TriggerReason.DRIFT
-
-
-def test_without_a_policy_for_alarms_they_start_nothing() -> None:
-    run = driver(training={"min_new_pairs": 10})
-    for number in range(9):
-        run.send(pair(number))
-    run.send(signal(9))
-    assert not run.out
-    run.send(pair(10))
-    assert (requests(run)[0].reason, requests(run)[0].drift_signal_id) == (TriggerReason.NEW_PAIRS, None)
-
-
-def test_an_alarm_that_goes_on_orders_one_job_and_one_that_comes_again_another() -> None:
-    run = driver(training=ON_ALARM)
-    for number in range(3):
-        run.send(pair(number))
-    run.send(signal(3))
-    run.send(example(TrainingResult, application="support", job_id=requests(run)[0].job_id, status=JobStatus.FAILED))
-    for number in range(4, 10):
-        run.send(pair(number))
-        run.send(signal(number, DriftState.WARNING if number % 2 else DriftState.ALARM))
-    assert len(requests(run)) == 1
-    run.send(signal(10, DriftState.OK))
-    run.send(signal(11))
-    assert [request.drift_signal_id for request in requests(run)] == ["signal-series-1-3", "signal-series-1-11"]
-
-
-def test_an_alarm_gets_around_neither_the_cool_down_nor_the_least_agreement() -> None:
-    run = driver(training=ON_ALARM | {"min_alpha": 0.6})
-    for number in range(3):
-        run.send(pair(number))
-    run.send(signal(3))
-    assert len(run.out_of(DATASET_VERSIONS)) == 1
-    assert not requests(run)
-    run.send(example(AgreementEstimate, application="support", dimension="accuracy", slice="all", alpha=0.7))
-    assert requests(run)[0].reason is TriggerReason.DRIFT
-
-    hasty = driver(training=ON_ALARM | {"cooldown_minutes": 60})
-    for number in range(3):
-        hasty.send(pair(number))
-    hasty.send(signal(3))
-    hasty.send(example(TrainingResult, application="support", job_id=requests(hasty)[0].job_id, status=JobStatus.FAILED, occurred_at=START))
-    for number in range(4, 7):
-        hasty.send(pair(number))
-    hasty.send(signal(8, series="series-2"))
-    assert len(requests(hasty)) == 1
-    hasty.send(pair(70))
-    assert len(requests(hasty)) == 2
-
-
-def test_replay_after_an_alarm_orders_nothing_new() -> None:
-    run = driver(training=ON_ALARM)
-    for number in range(4):
-        run.send(pair(number))
-    run.send(signal(5))
-    run.send(pair(6))
-    assert run.replay() == []
-
-
-@pytest.mark.parametrize("restoring", [False, True])
-@pytest.mark.parametrize("place", range(8))
-def test_a_trigger_that_reads_an_alarm_at_another_place_freezes_where_it_did_before(place: int, restoring: bool) -> None:
-    """Drift and pairs are two topics: after a crash they are read in another order, and still no second job starts."""
-    first = driver(training=ON_ALARM)
-    for number in range(8):
-        first.send(pair(number))
-        if number == 4:
-            first.send(signal(4))
-    again = ProcessorDriver(PROCESSOR, context(policy(training=ON_ALARM), history=tuple(first.out), restoring=restoring))
-    again.send(release())
-    for number in range(8):
-        if number == place:
-            again.send(signal(4))
-        again.send(pair(number))
-    assert again.out_of(DATASET_VERSIONS) == first.out_of(DATASET_VERSIONS)
-    assert requests(again) == []
-    assert again.state("support").running == first.state("support").running

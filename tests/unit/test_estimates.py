@@ -1,4 +1,4 @@
-"""Estimates of quality against the literature, against slow definitions, and against the laws that they need on a stream."""
+"""Estimates of a mean against the literature, against slow definitions, and against the laws that they need on a stream."""
 
 import math
 import random
@@ -12,50 +12,20 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.sampled_labels import sample
 from trueloop.estimates import (
-    Estimate,
     Fallback,
     SampleMoments,
     Undefined,
     aipw,
     by_slice,
-    calibration_curve,
-    calibration_in_the_large,
-    calibration_slope,
     hajek,
     hajek_of,
-    partial_pooling,
-    pearson_correlation,
     prediction_powered_mean,
     prediction_powered_mean_of,
     sample_moments,
 )
-from trueloop.estimates.beta import beta_cdf, beta_quantile, binomial_tail, t_quantile
-from trueloop.estimates.interval import interval
-from trueloop.estimates.partial_pooling import MIN_SLICES
 from trueloop.estimates.prediction_powered import MIN_CLUSTERS
-from trueloop.gates.intervals import wilson
-
-# Efron & Morris (1977), Scientific American 236(5), table on p. 121: hits in the first 45 times at bat, and the James-Stein estimate.
-BASEBALL = [
-    ("Clemente", 18, 0.294), ("F. Robinson", 17, 0.289), ("F. Howard", 16, 0.285), ("Johnstone", 15, 0.280), ("Berry", 14, 0.275),
-    ("Spencer", 14, 0.275), ("Kessinger", 13, 0.270), ("L. Alvarado", 12, 0.266), ("Santo", 11, 0.261), ("Swoboda", 11, 0.261),
-    ("Unser", 10, 0.256), ("Williams", 10, 0.256), ("Scott", 10, 0.256), ("Petrocelli", 10, 0.256), ("E. Rodriguez", 10, 0.256),
-    ("Campaneris", 9, 0.252), ("Munson", 8, 0.247), ("Alvis", 7, 0.242),
-]  # fmt: skip
-
-
-def sample(seed, n=400, clusters=None, scale=1.0):
-    """Labels that were sampled where the judge saw faults; some scores of the judge are missing."""
-    rng = random.Random(seed)
-    rows = []
-    for _ in range(n):
-        quality = rng.betavariate(4, 1)
-        judge = min(1.0, max(0.0, quality + rng.gauss(0, 0.1)))
-        probability = min(1.0, 0.1 + 0.8 * (1 - judge))
-        value = scale * (rng.random() < quality) if rng.random() < probability else None
-        rows.append((value, probability, None if rng.random() < 0.05 else judge, rng.randrange(clusters) if clusters else None))
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def slow_variance(values, probabilities, predictions, clusters, trust):
@@ -256,55 +226,6 @@ def test_order_and_merging_change_no_more_than_rounding():
         SampleMoments.load(whole.dump().replace("[1,", "[9,", 1))
 
 
-def test_no_labels_is_no_value():
-    for estimate in (hajek([], []), hajek([None, math.nan], [0.5, None]), aipw([None], [0.5], [0.5]), prediction_powered_mean([None], [0.5])):
-        assert (estimate.value, estimate.n, estimate.ci_low, estimate.undefined) == (None, 0, None, Undefined.NO_LABELS)
-
-
-def test_one_label_or_one_cluster_has_a_value_and_no_interval():
-    for estimate in (hajek([0.5], [0.5]), hajek([0.2, 0.8], [1, 1], clusters=["a", "a"]), aipw([0.5, None], [1, 1], [0.5, 0.5])):
-        assert estimate.value == pytest.approx(0.5)
-        assert (estimate.ci_low, estimate.ci_high, estimate.std_error, estimate.undefined) == (None, None, None, Undefined.ONE_CLUSTER)
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, 0.1])
-def test_equal_labels_are_no_proof_of_certainty(value):
-    labels, probabilities = [value] * 30, [0.1, 0.7, 1.0] * 10
-    bare = hajek(labels, probabilities)
-    assert (bare.value, bare.ci_low, bare.undefined) == (pytest.approx(value), None, Undefined.NO_VARIATION)
-    scaled = hajek(labels, probabilities, scale=(0, 1))
-    assert scaled.ci_low <= value <= scaled.ci_high
-    assert scaled.ci_high - scaled.ci_low > 0.1
-    # Kish: thirty labels of these weights are worth fewer.
-    assert sample_moments(labels, probabilities).n_effective == pytest.approx(10 * (10 + 1 / 0.7 + 1) ** 2 / (100 + 1 / 0.49 + 1))
-
-
-def test_with_equal_weights_the_scaled_interval_is_wilsons():
-    """But for the variance, which has n - 1 where Wilson's has n, and for Student's t."""
-    estimate = hajek([1.0] * 900 + [0.0] * 100, [1.0] * 1000, scale=(0, 1))
-    bounds = wilson(0.9, 1000, scipy.stats.norm.cdf(scipy.stats.t.ppf(0.975, 999)))
-    assert (estimate.ci_low, estimate.ci_high) == pytest.approx((bounds.low, bounds.high), abs=2e-5)
-    certain = hajek([1.0] * 20, [1.0] * 20, scale=(0, 1))
-    bounds = wilson(1.0, 20, scipy.stats.norm.cdf(scipy.stats.t.ppf(0.975, 19)))
-    assert (certain.ci_low, certain.ci_high) == pytest.approx((bounds.low, bounds.high))
-
-
-def test_a_scale_of_any_size_gives_the_same_interval():
-    values, probabilities, _, _ = sample(10)
-    unit = hajek(values, probabilities, scale=(0, 1))
-    five = hajek([None if y is None else 1 + 4 * y for y in values], probabilities, scale=(1, 5))
-    assert (five.value, five.ci_low, five.ci_high) == pytest.approx((1 + 4 * unit.value, 1 + 4 * unit.ci_low, 1 + 4 * unit.ci_high))
-
-
-def test_an_estimate_that_borrows_stays_on_its_scale():
-    labels = [1.0] * 49 + [0.99] + [None] * 50
-    judge = [0.5] * 50 + [0.9] * 50
-    estimate = aipw(labels, [0.5] * 100, judge, scale=(0, 1))
-    assert aipw(labels, [0.5] * 100, judge).value > 1
-    assert estimate.value == estimate.ci_high == 1.0
-    assert estimate.ci_low < 1
-
-
 @pytest.mark.parametrize(
     ("values", "probabilities", "said"),
     [
@@ -346,125 +267,3 @@ def test_one_estimate_per_slice():
     assert list(found) == ["de", "fr"]
     assert found["de"] == hajek([1.0, 1.0], [1.0, 0.5], scale=(0, 1))
     assert found["fr"].undefined is Undefined.ONE_CLUSTER
-
-
-def test_pearson_is_that_of_scipy_and_its_interval_fishers_for_normal_data():
-    rng = np.random.default_rng(11)
-    x = rng.normal(size=4000)
-    y = 0.6 * x + 0.8 * rng.normal(size=4000)
-    estimate = pearson_correlation(y, x)
-    reference = scipy.stats.pearsonr(y, x)
-    ends = reference.confidence_interval()
-    assert estimate.value == pytest.approx(reference.statistic, rel=1e-12)
-    assert estimate.ci_high - estimate.ci_low == pytest.approx(ends.high - ends.low, rel=0.1)
-
-
-def test_weights_count_as_copies_in_correlation_and_slope():
-    y, m = [1.0, 2.0, 2.5, 4.0, 3.0], [0.5, 2.0, 3.0, 3.5, 1.0]
-    copies = [unit for unit, times in enumerate([1, 4, 2, 1, 1]) for _ in range(times)]
-    probabilities = [1.0, 0.25, 0.5, 1.0, 1.0]
-    assert pearson_correlation(y, m, probabilities).value == pytest.approx(np.corrcoef([y[i] for i in copies], [m[i] for i in copies])[0, 1])
-    assert calibration_slope(y, m, probabilities).value == pytest.approx(np.polyfit([m[i] for i in copies], [y[i] for i in copies], 1)[0])
-
-
-def test_the_slope_has_whites_standard_error():
-    rng = np.random.default_rng(12)
-    m = rng.random(60)
-    y = 0.2 + 0.5 * m + rng.normal(size=60) * m
-    design = np.column_stack([np.ones(60), m])
-    bread = np.linalg.inv(design.T @ design)
-    residuals = y - design @ bread @ design.T @ y
-    sandwich = bread @ (design.T * residuals**2) @ design @ bread
-    estimate = calibration_slope(y, m)
-    assert estimate.std_error == pytest.approx(math.sqrt(sandwich[1, 1] * 60 / 59), rel=1e-9)
-
-
-def test_calibration_of_a_judge_that_is_too_kind_and_too_extreme():
-    rng = random.Random(13)
-    quality = [rng.random() for _ in range(3000)]
-    labels = [float(rng.random() < 0.25 + 0.5 * q) for q in quality]
-    assert calibration_slope(labels, quality).value == pytest.approx(0.5, abs=0.1)
-    large = calibration_in_the_large(labels, [min(1.0, q + 0.2) for q in quality])
-    assert large.ci_high < 0
-    bins = calibration_curve(labels, quality)
-    assert len(bins) == 10
-    assert sum(each.label.n for each in bins) == 3000
-    for each in bins:
-        assert each.label.ci_low <= 0.25 + 0.5 * each.mean_prediction <= each.label.ci_high + 0.02
-    assert calibration_curve([1.0], [1.0])[-1].label.n == 1  # the last bin holds its upper edge
-    assert (bins[0].low, bins[-1].high) == (0.0, 1.0)
-    empty = calibration_curve([1.0], [0.05])[5]
-    assert (empty.mean_prediction, empty.label.value, empty.label.undefined) == (None, None, Undefined.NO_LABELS)
-    with pytest.raises(ValueError, match="ascending"):
-        calibration_curve([1.0], [0.5], edges=(1.0, 0.0))
-
-
-@pytest.mark.parametrize("measure", [pearson_correlation, calibration_slope])
-def test_what_does_not_vary_has_no_correlation_and_no_slope(measure):
-    assert measure([], []).undefined is Undefined.NO_LABELS
-    assert measure([1.0, None], [math.nan, 0.5]).undefined is Undefined.NO_LABELS
-    constant = measure([0.0, 1.0, 1.0, 0.0], [0.1, 0.1, 0.1, 0.1])
-    assert (constant.value, constant.n, constant.undefined) == (None, 4, Undefined.NO_VARIATION)
-
-
-def test_correlation_without_interval():
-    assert pearson_correlation([1.0, 1.0, 1.0], [0.1, 0.2, 0.3]).undefined is Undefined.NO_VARIATION
-    few = pearson_correlation([0.0, 1.0, 0.5], [0.1, 0.2, 0.3])
-    assert (few.ci_low, few.undefined) == (None, Undefined.TOO_FEW)
-    perfect = pearson_correlation([0.1, 0.2, 0.3, 0.5, 0.9], [1, 2, 3, 5, 9])
-    assert (perfect.value, perfect.ci_high, perfect.undefined) == (pytest.approx(1.0), None, Undefined.NO_VARIATION)
-
-
-def test_partial_pooling_is_james_and_steins_on_their_baseball_data():
-    mean = sum(hits for _, hits, _ in BASEBALL) / 45 / len(BASEBALL)
-    error = math.sqrt(mean * (1 - mean) / 45)
-    pooled = partial_pooling({name: Estimate(hits / 45, 45, std_error=error) for name, hits, _ in BASEBALL})
-    assert 1 - pooled["Alvis"].shrinkage == pytest.approx(0.212, abs=0.001)  # c, as printed
-    for name, _, published in BASEBALL:
-        assert pooled[name].value == pytest.approx(published, abs=0.0011)  # they worked with c and the mean rounded to three digits
-        assert pooled[name].display_only
-        assert pooled[name].ci_high - pooled[name].ci_low < 2 * 1.96 * error
-
-
-def test_pooling_draws_the_uncertain_further():
-    slices = {name: Estimate(value, 50, std_error=error) for name, value, error in (("a", 0.9, 0.02), ("b", 0.5, 0.2), ("c", 0.8, 0.05), ("d", 0.7, 0.05))}
-    pooled = partial_pooling(slices)
-    assert pooled["b"].shrinkage > pooled["c"].shrinkage > pooled["a"].shrinkage
-    assert 0.5 < pooled["b"].value < 0.9
-
-
-def test_too_little_to_pool_with():
-    slices = {name: Estimate(0.5, 10, std_error=0.1) for name in range(MIN_SLICES - 1)} | {"none": Estimate(None, 0, undefined=Undefined.NO_LABELS)}
-    pooled = partial_pooling(slices)
-    assert {each.value for each in pooled.values()} == {None}
-    assert (pooled[0].undefined, pooled["none"].undefined) == (Undefined.TOO_FEW, Undefined.NO_LABELS)
-    more = partial_pooling(slices | {name: Estimate(0.4, 10, std_error=0.1) for name in "xy"} | {"sure": Estimate(1.0, 10, std_error=0.0)})
-    assert (more["none"].value, more["sure"].value, more["sure"].undefined) == (None, None, Undefined.NO_VARIATION)
-    assert more["x"].value is not None
-
-
-@given(st.floats(0, 1), st.floats(0.05, 300), st.floats(0.05, 300))
-def test_the_beta_distribution_is_that_of_scipy(x, alpha, beta):
-    assert beta_cdf(x, alpha, beta) == pytest.approx(scipy.stats.beta.cdf(x, alpha, beta), abs=1e-11)
-
-
-@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.5), (0.5, 20.5), (9.5, 1.5), (200, 30)])
-@pytest.mark.parametrize("probability", [0.001, 0.025, 0.5, 0.975])
-def test_quantiles_are_those_of_scipy(alpha, beta, probability):
-    assert beta_quantile(probability, alpha, beta) == pytest.approx(scipy.stats.beta.ppf(probability, alpha, beta), rel=1e-9)
-    assert t_quantile(probability, alpha) == pytest.approx(scipy.stats.t.ppf(probability, alpha), rel=1e-6, abs=1e-12)
-
-
-def test_binomial_tails_are_those_of_scipy():
-    for successes, n, chance in ((0, 10, 0.3), (4, 10, 0.3), (10, 10, 0.3), (60, 100, 0.5), (3, 3, 0.0), (1, 4, 1.0)):
-        assert binomial_tail(successes, n, chance) == pytest.approx(scipy.stats.binom.sf(successes - 1, n, chance), abs=1e-12)
-
-
-@pytest.mark.parametrize("call", [lambda: beta_cdf(0.5, 0, 1), lambda: beta_quantile(1.5, 1, 1), lambda: t_quantile(0.5, 0), lambda: binomial_tail(3, 2, 0.5)])
-def test_parameters_out_of_range_are_refused(call):
-    with pytest.raises(ValueError, match="expected"):
-        call()
-
-
-def test_the_interval_of_a_certain_mean_needs_a_scale():
-    assert interval(0.5, 0.0, 10, n_effective=11, confidence=0.9) == (None, Undefined.NO_VARIATION)

@@ -1,8 +1,7 @@
-"""The e-detector against its definition, the bound of a reference, and the detector built on both."""
+"""The detector of drift: references, warnings, alarms and how they end, releases, storage, and how soon it finds a rise."""
 
-import importlib
 import random
-from math import exp, inf, log, nan, prod
+from math import log
 from statistics import mean
 
 import numpy as np
@@ -12,27 +11,14 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy.stats import binom
 
-from trueloop.drift import Detector, LossWindow, ShiryaevRoberts, null_mean, rebase, shiryaev_roberts, threshold, update, update_batch
-from trueloop.drift.loss_window import STEPS, extend, merge
-from trueloop.drift.reference import armed_again, bound_of, is_below, reference
-from trueloop.drift.shiryaev_roberts import BETS, SATURATED, concatenate
-from trueloop.drift.shiryaev_roberts import update as bet
+from tests.unit.loss_streams import coins
+from trueloop.drift import Detector, LossWindow, null_mean, rebase, threshold, update, update_batch
+from trueloop.drift.loss_window import extend
+from trueloop.drift.reference import bound_of
 from trueloop.events import DriftState
 from trueloop.rubrics.policy import Drift
 
 STORED = TypeAdapter(Detector)
-LOSSES = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=25)
-SCALED = st.lists(st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 0.75, 1.0]), max_size=60)
-
-
-def slow_e(losses, null):
-    """The mean over bets of the sum over starting points of the product of e-values: no recursion."""
-    return mean(sum(prod(1 + bet * (x / null - 1) for x in losses[start:]) for start in range(len(losses))) for bet in BETS)
-
-
-def coins(seed, share, count):
-    rng = random.Random(seed)
-    return [float(rng.random() < share) for _ in range(count)]
 
 
 def run(detector, losses, config, checkpoint=None):
@@ -44,156 +30,6 @@ def delay(detector, losses, config, checkpoint=None):
     _, changes = update_batch(detector, losses, checkpoint, config)
     return next((change.count for change in changes if change.detector.state is DriftState.ALARM), None)
 
-
-# The e-detector
-
-
-@given(LOSSES, st.floats(0.02, 1.0))
-def test_every_prefix_equals_the_definition(losses, null):
-    state = ShiryaevRoberts()
-    assert state.log_e is None
-    for end, loss in enumerate(losses, start=1):
-        state = bet(state, [loss], null)
-        assert state.n == end
-        # A dozen roundings per loss, on values that are all positive: nothing cancels.
-        assert state.log_e == pytest.approx(log(slow_e(losses[:end], null)), abs=1e-9)
-
-
-@given(LOSSES, st.integers(0, 25), st.floats(0.02, 1.0))
-def test_a_batch_is_its_losses_to_the_last_bit_and_stretches_join(losses, cut, null):
-    whole = bet(ShiryaevRoberts(), losses, null)
-    assert bet(bet(ShiryaevRoberts(), losses[:cut], null), np.array(losses[cut:]), null) == whole
-    joined = concatenate(bet(ShiryaevRoberts(), losses[:cut], null), bet(ShiryaevRoberts(), losses[cut:], null))
-    assert joined.n == whole.n
-    assert joined.wealth == pytest.approx(whole.wealth, rel=1e-12)  # sums and products of positive numbers in another order
-
-
-def test_nothing_overflows_and_nothing_is_cut_differently_where_evidence_saturates():
-    whole = bet(ShiryaevRoberts(), [1.0] * 3000, 0.01)
-    assert 600 < whole.log_e <= log(SATURATED)
-    assert bet(bet(ShiryaevRoberts(), [1.0] * 777, 0.01), [1.0] * 2223, 0.01) == whole
-    assert bet(whole, [0.0], 0.01).log_e < whole.log_e
-    assert concatenate(whole, whole).log_e <= log(SATURATED)
-    assert bet(ShiryaevRoberts(), [1.0] * 300, 1e-300).log_e <= log(SATURATED)
-
-
-def test_an_e_value_is_fair_under_the_null():
-    """E = 1 + f (x / m - 1) has mean 1 when the mean loss is m: its two outcomes, weighted, add up to 1."""
-    for null in (0.05, 0.3, 0.9):
-        for win, lose in zip(bet(ShiryaevRoberts(), [1.0], null).wealth, bet(ShiryaevRoberts(), [0.0], null).wealth, strict=True):
-            assert null * win + (1 - null) * lose == pytest.approx(1.0, abs=1e-12)
-            assert lose > 0
-
-
-@pytest.mark.parametrize("loss", [-0.01, 1.01, nan, inf])
-def test_a_loss_off_the_scale_is_refused_and_changes_nothing(loss):
-    for call in (lambda: update(Detector(), loss, None, Drift()), lambda: bet(ShiryaevRoberts(), [0.5, loss], 0.1)):
-        with pytest.raises(ValueError, match="expected a number in"):
-            call()
-    with pytest.raises(ValueError, match=r"losses\[2\] is"):
-        update_batch(Detector(), np.array([0.5, 0.5, loss]), None, Drift())
-    with pytest.raises(ValueError, match="one dimension"):
-        update_batch(Detector(), np.zeros((2, 2)), None, Drift())
-
-
-@pytest.mark.parametrize("null", [0.0, -1.0, 1.5, nan])
-def test_a_null_mean_off_the_scale_is_refused(null):
-    with pytest.raises(ValueError, match="null_mean"):
-        bet(ShiryaevRoberts(), [0.5], null)
-
-
-def test_the_statistic_of_a_column_is_the_recursion():
-    assert shiryaev_roberts([]).log_statistic is None
-    assert shiryaev_roberts([0.0, 0.0]).log_statistic is None  # R is 0: it has no logarithm
-    found = shiryaev_roberts([2.0, 3.0, 0.5], threshold=9.0)
-    assert exp(found.log_statistic) == pytest.approx((2.0 * 3.0 + 3.0) * 0.5 + 0.5, abs=1e-12)
-    assert (found.n, found.at) == (3, 2)
-    assert shiryaev_roberts([2.0], threshold=9.0).at is None
-    assert shiryaev_roberts([1e300] * 3).log_statistic <= log(SATURATED)
-
-
-@pytest.mark.parametrize("bad", [[-1.0], [nan], [inf], [[1.0]]])
-def test_e_values_that_are_none_are_refused(bad):
-    with pytest.raises(ValueError, match="e_values"):
-        shiryaev_roberts(bad)
-    with pytest.raises(ValueError, match="threshold"):
-        shiryaev_roberts([1.0], threshold=0.0)
-
-
-# Windows and their bounds
-
-
-@given(SCALED, SCALED, st.randoms(use_true_random=False))
-def test_windows_merge_and_order_does_not_matter(first, second, rng):
-    mixed = [*first, *second]
-    rng.shuffle(mixed)
-    merged, whole = merge(extend(LossWindow(), first), extend(LossWindow(), second)), extend(LossWindow(), mixed)
-    assert (merged.n, merged.counts) == (whole.n, whole.counts)
-    assert merged.total == pytest.approx(whole.total, abs=1e-12)  # sums of at most 120 numbers below 1
-    assert sum(whole.counts.values()) == whole.n == len(mixed)
-    assert extend(extend(LossWindow(), mixed[:7]), mixed[7:]) == whole
-
-
-def test_ratings_of_every_usual_scale_lie_on_edges():
-    for points in (2, 3, 4, 5, 6, 7, 9, 11, 13):
-        for rating in range(points):
-            (step,) = extend(LossWindow(), [rating / (points - 1)]).counts
-            assert step / STEPS == pytest.approx(rating / (points - 1), abs=1e-12)
-    (step,) = extend(LossWindow(), [0.1 + 1e-6]).counts
-    assert step / STEPS > 0.1 + 1e-6  # rounded up
-
-
-def test_a_bound_is_exact_where_it_has_a_closed_form():
-    """Without any loss, kl(0, q) = -log(1 - q), so Chernoff's q = 1 - (error / 2)^(1/n): gamblers reach no less on zeros."""
-    for n, error in ((20, 0.1), (200, 0.01)):
-        assert bound_of(extend(LossWindow(), [0.0] * n), error) == pytest.approx(1 - (error / 2) ** (1 / n), abs=1.1e-6)
-    assert bound_of(extend(LossWindow(), [1.0] * 50), 0.1) == 1.0
-
-
-@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60), st.floats(1e-4, 0.5))
-def test_a_bound_lies_above_the_mean_and_the_test_agrees_with_it(losses, error):
-    window = extend(LossWindow(), losses)
-    bound = bound_of(window, error)
-    assert window.mean < bound <= 1.0 or window.mean == bound == 1.0
-    assert bound <= bound_of(window, error / 10)
-    assert bound == 1.0 or is_below(window, bound, error)
-    assert not is_below(window, bound - 2e-6, error)
-
-
-def test_a_bound_of_coins_fails_no_more_often_than_it_says():
-    """Exact, by the binomial distribution: no sampling error."""
-    for n, truth, error in ((20, 0.05, 0.1), (50, 0.3, 0.1), (200, 0.1, 0.033)):
-        windows = [LossWindow(n, float(k), {step: count for step, count in ((0, n - k), (STEPS, k)) if count}) for k in range(n + 1)]
-        missed = sum(binom.pmf(k, n, truth) for k, window in enumerate(windows) if bound_of(window, error) < truth)
-        assert missed <= error
-
-
-def test_a_bound_is_narrow_when_losses_scatter_little():
-    losses = [0.25, 0.35] * 100
-    assert bound_of(extend(LossWindow(), losses), 0.01) < 0.33
-    assert bound_of(extend(LossWindow(), coins(1, 0.3, 200)), 0.01) > 0.36
-
-
-def test_a_bound_is_widened_after_each_alarm():
-    window = extend(LossWindow(), coins(1, 0.2, 100))
-    known = reference(window, 0.05, number=3, checkpoints=("v1",))
-    assert (known.bound, known.number, known.checkpoint, known.n) == (bound_of(window, 0.045), 3, "v1", 100)
-    shares, widened = [0.9], known
-    for times in range(1, 12):
-        before, widened = widened, armed_again(widened)
-        assert (widened.armed, widened.bound > before.bound, widened.window) == (times, True, window)
-        shares.append(0.1 / 2**times)
-        assert widened.bound == bound_of(window, 0.05 * shares[-1])
-    assert sum(shares) <= 1.0
-
-
-@pytest.mark.parametrize(("window", "error"), [(LossWindow(), 0.1), (LossWindow(1, 0.5, {120: 1}), 0.0), (LossWindow(1, 0.5, {120: 1}), 1.0)])
-def test_a_bound_needs_losses_and_an_error(window, error):
-    with pytest.raises(ValueError, match="the window has"):
-        bound_of(window, error)
-
-
-# The detector
 
 CONFIG = Drift(reference_size=100, arl_target=1000.0, tolerance=0.02)
 
@@ -437,7 +273,3 @@ def test_stationary_coins_alarm_no_more_often_than_the_contract_allows():
         change.detector.state is DriftState.ALARM for seed in range(series) for change in update_batch(Detector(), coins(seed, 0.3, length), None, config)[1]
     )
     assert alarms <= binom.ppf(0.999, series, length / 2000.0)
-
-
-def test_the_module_and_the_function_have_one_name():
-    assert importlib.import_module("trueloop.drift.shiryaev_roberts").shiryaev_roberts is shiryaev_roberts
