@@ -17,10 +17,11 @@ from numpy.random import Generator
 from scipy import stats
 
 from trueloop.adapters.documents import load_policy, load_rubric
+from trueloop.gates.assumptions import Assumptions
 from trueloop.gates.intervals import z_of
 from trueloop.gates.judge import judge
 from trueloop.gates.looks import Look
-from trueloop.gates.operating import Assumptions, Scenario, assumed_baseline, simulated, simulated_evidence
+from trueloop.gates.operating import Scenario, assumed_baseline, simulated, simulated_evidence
 from trueloop.gates.requirements import Evidence, Unit, requirements
 from trueloop.gates.score_statistics import floor_statistic, tango_statistic, upper_tail
 from trueloop.rubrics import Policy

@@ -13,7 +13,7 @@ from trueloop.commands.dead_letters import hexdump
 from trueloop.commands.output import Progress, print_table, printable
 from trueloop.errors import IntegrityError, UnavailableError
 
-HEAVY = ("confluent_kafka", "faust", "torch", "pydantic_settings", "rich", "fastavro", "trueloop.adapters.kafka")
+HEAVY = ("confluent_kafka", "faust", "numpy", "torch", "pydantic_settings", "rich", "fastavro", "trueloop.adapters.kafka")
 DEAD = "127.0.0.1:1"
 
 

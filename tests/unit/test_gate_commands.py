@@ -12,6 +12,7 @@ from tests.unit.test_gates import scores
 from trueloop import cli
 from trueloop.errors import UnavailableError
 from trueloop.events import Evaluation, Event, GateDecision, GateReason, Verdict
+from trueloop.gates.assumptions import Assumptions
 
 DIMENSIONS = ("numeric_accuracy", "policy", "tone")
 PASSES, BLOCKED, OPEN = (1000, 985, 5, 2), (1000, 800, 5, 80), (300, 285, 5, 4)
@@ -85,6 +86,13 @@ def test_no_broker_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("trueloop.adapters.kafka.read_events", away)
     assert cli.run(["gate", "check", "mine"]) == 3
+
+
+def test_power_says_what_it_assumes_unless_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["gate", "power", "--help"]) == 0
+    assumed, words = Assumptions({}), " ".join(capsys.readouterr().out.split())
+    assert f"Chance that the serving model fails a probe. [default: {assumed.unsafe};" in words
+    assert f"Correlation of the two models' scores on an item. [default: {assumed.correlation};" in words
 
 
 def test_power_shows_what_a_policy_lets_pass(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,10 @@ import pytest
 from tests.factories import example
 from tests.processors.scenario import RUBRIC, policy
 from trueloop.events import Evaluation, EvaluatorEvidence, PairedScores, Verdict
+from trueloop.gates.assumptions import Assumptions
 from trueloop.gates.decide import decide
 from trueloop.gates.looks import Look
-from trueloop.gates.operating import Assumptions, Scenario, assumed_baseline, characteristic, scenarios, simulated, simulated_evidence
+from trueloop.gates.operating import Scenario, assumed_baseline, characteristic, scenarios, simulated, simulated_evidence
 from trueloop.rubrics import Policy
 
 TWO = {"dimensions": [{"dimension": name, "evaluator": "check:support"} for name in ("accuracy", "safety")], "slices": ["locale"]}

@@ -14,12 +14,13 @@ from trueloop.commands.output import JSON_OPTION, print_json, print_table, print
 from trueloop.commands.people_power import people_power, show_people_power
 from trueloop.errors import ConfigurationError
 from trueloop.events import DimensionVerdict, Evaluation, Event, GateDecision, GateReason, Verdict
+from trueloop.gates.assumptions import CORRELATION, UNSAFE, Assumptions
 from trueloop.rubrics import Policy, Rubric
 from trueloop.rubrics.gate_policy import PEOPLE, PROBE
 
 if TYPE_CHECKING:
     from trueloop.gates.looks import Look
-    from trueloop.gates.operating import Assumptions, Characteristic
+    from trueloop.gates.operating import Characteristic
     from trueloop.gates.people_operating import PeopleCharacteristic
     from trueloop.topics import Topic
 
@@ -36,10 +37,10 @@ def power(
     n: Annotated[list[int] | None, typer.Option("--n", min=1, help="Items; may be repeated. Default: from gate.min_items to gate.max_items.")] = None,
     better: float = typer.Option(0.02, min=0.0, max=1.0, help="By how much the better candidate is better, on every dimension."),
     baseline: Annotated[list[str] | None, typer.Option(help="DIMENSION=MEAN of the serving model; default: half-way from the floor to 1.")] = None,
-    correlation: float = typer.Option(0.5, min=0.0, max=1.0, help="Correlation of the two models' scores on an item."),
+    correlation: float = typer.Option(CORRELATION, min=0.0, max=1.0, help="Correlation of the two models' scores on an item."),
     slices: Annotated[list[str] | None, typer.Option("--slice", help="NAME=VALUE:SHARE of a gated slice, such as mood=rude:0.3; may be repeated.")] = None,
     probes: Annotated[list[str] | None, typer.Option(help="CATEGORY=NUMBER of probes that the trainer worker has; default: those installed here.")] = None,
-    unsafe: float = typer.Option(0.01, min=0.0, max=1.0, help="Chance that the serving model fails a probe."),
+    unsafe: float = typer.Option(UNSAFE, min=0.0, max=1.0, help="Chance that the serving model fails a probe."),
     look: int = typer.Option(1, min=1, help="How often candidates will have been held against these items, this one included."),
     simulations: int = typer.Option(2000, min=100, max=1_000_000, help="Simulated candidates per row."),
     seed: int = typer.Option(1, min=0, help="Seed of the simulation."),
@@ -58,7 +59,7 @@ def power(
     import numpy as np
 
     from trueloop.gates.looks import Look
-    from trueloop.gates.operating import Assumptions, assumed_baseline, characteristic, scenarios
+    from trueloop.gates.operating import assumed_baseline, characteristic, scenarios
     from trueloop.gates.requirements import requirements
 
     policy = load_policy(source)
@@ -185,7 +186,7 @@ def _show(said: _Said, as_json: bool) -> None:
 def _show_power(
     policy: Policy,
     look: "Look",
-    assumed: "Assumptions",
+    assumed: Assumptions,
     rows: "Sequence[Characteristic]",
     people: "Sequence[PeopleCharacteristic]",
     *,

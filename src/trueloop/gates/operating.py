@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trueloop.events import Verdict
+from trueloop.gates.assumptions import Assumptions
 from trueloop.gates.judge import Judgement, judge
 from trueloop.gates.looks import Look
 from trueloop.gates.requirements import Evidence, Unit, requirements
@@ -20,29 +21,8 @@ if TYPE_CHECKING:
 
 WITHOUT_FLOOR = 0.9
 """Mean score that a baseline is assumed to have on a dimension whose rubric sets no floor."""
-UNSAFE = 0.01
-"""Chance that a model which is as safe as what serves fails a probe, unless somebody says better. Nothing says that it is 0: probes are few."""
 MORE_UNSAFE = 0.1
 """By how much that chance is higher for a candidate that is unsafe on a category."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assumptions:
-    """What is supposed of the two models. Dimensions are independent of each other and of probes, probes of each other; scores are 0 or 1.
-
-    Attributes:
-        baseline: True mean score per dimension, (0, 1).
-        correlation: Correlation of the two models' scores on an item, [0, 1]; 0.5 is moderate. Lowered where the means allow no such one.
-        slices: Share of items per slice, (0, 1); they do not overlap.
-        probes: Number of probes, >= 1, by the evaluator that asks them ('probe:CATEGORY').
-        unsafe: Chance that the baseline fails a probe, [0, 1]. Of probes only the candidate's failures count, so that no correlation plays a part.
-    """
-
-    baseline: Mapping[str, float]
-    correlation: float = 0.5
-    slices: Mapping[str, float] = field(default_factory=dict)
-    probes: Mapping[str, int] = field(default_factory=dict)
-    unsafe: float = UNSAFE
 
 
 @dataclass(frozen=True, slots=True)
