@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from trueloop.datasets.pairs_dataset import PairsDataset, PairSelection, build_p
 from trueloop.datasets.rollback import rollback_order
 from trueloop.errors import ConfigurationError, ExportError, UnavailableError
 from trueloop.events import DatasetKind, PairSource, PreferencePair, Split
+from trueloop.pairs.influence import Backing, capped_weights
 
 SELECTION = PairSelection("billing-support", "billing", 2)
 
@@ -93,6 +95,22 @@ def test_the_manifest_says_what_the_files_are() -> None:
     assert listed == {"path": "train.jsonl", "bytes": len(found["train.jsonl"]), "sha256": hashlib.sha256(found["train.jsonl"]).hexdigest()}
     assert list(found)[-1] == MANIFEST
     assert files(dataset(pair(1), pair(2, source=PairSource.REWRITE), pair(3, chosen="a", rejected="a"))) == found
+
+
+def test_an_export_works_out_the_weights_once_and_a_part_of_it_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(backings: Sequence[Backing], max_influence: float) -> list[float]:
+        asked.append(len(backings))
+        return capped_weights(backings, max_influence)
+
+    monkeypatch.setattr("trueloop.datasets.pairs_dataset.capped_weights", counted)
+    whole = dataset(pair(1), pair(2, trainable=True, task_id="gold"))
+    files(whole)
+    assert asked == [2]
+    part, _ = withhold(whole, {"gold"})
+    files(part)
+    assert asked == [2, 1]
 
 
 @pytest.mark.parametrize("name", ["trl-preference", "trl-reward", "trl-unpaired", "openrlhf-preference", "huggingface"])

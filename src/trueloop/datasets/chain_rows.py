@@ -6,7 +6,6 @@ from typing import Any
 
 from trueloop.datasets.chat import chat_messages
 from trueloop.datasets.pairs_dataset import PairsDataset
-from trueloop.datasets.rows import pair_weights
 from trueloop.datasets.versions_of_text import find_stages
 
 _DIGITS = 6
@@ -19,7 +18,6 @@ def chain_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
     A step's gain is its share of the severity of all edits, as the margin of its pair says; where a step has no pair of its own, because it was
     dropped, it gets the mean of the others. A rewrite is a chain of one step.
     """
-    weights = pair_weights(dataset)
     for stages in find_stages(dataset.pairs):
         first = stages.pair
         own = [
@@ -33,7 +31,7 @@ def chain_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
             "prompt": chat_messages(first.messages),
             "versions": list(stages.texts),
             "gains": _shares(steps),
-            "weight": round(fsum(weights[pair.pair_id] for pair in own), _DIGITS),
+            "weight": round(fsum(dataset.weights[pair.pair_id] for pair in own), _DIGITS),
             "slices": dict(sorted(first.slices.items())),
             "task_id": first.task_id,
         }

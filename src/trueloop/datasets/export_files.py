@@ -11,7 +11,6 @@ from typing import Any
 from trueloop.datasets.export_card import card
 from trueloop.datasets.export_formats import find_format, make_lines
 from trueloop.datasets.pairs_dataset import PairsDataset
-from trueloop.datasets.rows import pair_weights
 from trueloop.errors import ExportError
 from trueloop.events import DatasetVersion, PreferencePair, Split
 
@@ -102,7 +101,7 @@ def _manifest(dataset: PairsDataset, order: ExportOrder, left_out: Mapping[str, 
 def _influence(dataset: PairsDataset) -> dict[str, Any]:
     """Return what the cap on the influence of one person did: the largest share that it allows, of how many pairs it lowered the weight, and the sum of
     weights before and after."""
-    capped, own = pair_weights(dataset), {pair.pair_id: pair.weight for pair in dataset.pairs}
+    capped, own = dataset.weights, {pair.pair_id: pair.weight for pair in dataset.pairs}
     return {
         "max_influence": dataset.max_influence,
         "lowered_pairs": sum(capped[pair_id] < weight for pair_id, weight in own.items()),

@@ -1,12 +1,14 @@
 """The training set: which preference pairs of a range of the log count. What trainers read of them is in `trueloop.datasets.rows`."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from trueloop.datasets.chat import chat_messages
 from trueloop.datasets.pair_log import EMPTY, extend, in_dataset
 from trueloop.datasets.repeated_pairs import repeated_pairs
 from trueloop.events import CalibrationItem, PreferencePair, Split
+from trueloop.pairs.influence import Backing, capped_weights
 from trueloop.sampling.splits import cluster_of
 
 
@@ -40,7 +42,7 @@ class PairSelection:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which leave no room for what is computed once
 class PairsDataset:
     """The pairs that count, in order of pair id, the content hash of the range that they were taken from (`trueloop.datasets.pair_log`), the cap
     of the selection on what one person may carry, and how many pairs were left out because another task of their prompt says the same."""
@@ -49,6 +51,16 @@ class PairsDataset:
     content_hash: str
     max_influence: float = 1.0
     repeated: int = 0
+
+    @cached_property
+    def weights(self) -> Mapping[str, float]:
+        """What each pair counts in training, by pair id: >= 0, 1 is a full pair. The only place where rows take weights from.
+
+        It is what the pair says of itself, less what is over the cap on the influence of one person.
+        """
+        backings = [Backing(pair.weight, tuple(pair.reviewers), pair.appellant) for pair in self.pairs]
+        weights = capped_weights(backings, self.max_influence)
+        return {pair.pair_id: weight for pair, weight in zip(self.pairs, weights, strict=True)}
 
 
 def build_pairs_dataset(log: Iterable[PreferencePair], selection: PairSelection) -> PairsDataset:

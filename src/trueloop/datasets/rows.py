@@ -12,21 +12,10 @@ from trueloop.datasets.chat import ChatMessage, chat_messages
 from trueloop.datasets.pairs_dataset import PairsDataset
 from trueloop.datasets.versions_of_text import Stages, find_stages, steps_of
 from trueloop.events import PairSource, PreferencePair
-from trueloop.pairs.influence import Backing, capped_weights
 
 _DIGITS = 6
 _WRITTEN = frozenset({PairSource.REWRITE, PairSource.SPAN, PairSource.APPEAL})
 """Sources whose chosen text a reviewer wrote."""
-
-
-def pair_weights(dataset: PairsDataset) -> dict[str, float]:
-    """Return what each pair counts in training, by pair id: >= 0, 1 is a full pair. The only place where rows take weights from.
-
-    It is what the pair says of itself, less what is over the dataset's cap on the influence of one person.
-    """
-    backings = [Backing(pair.weight, tuple(pair.reviewers), pair.appellant) for pair in dataset.pairs]
-    weights = capped_weights(backings, dataset.max_influence)
-    return {pair.pair_id: weight for pair, weight in zip(dataset.pairs, weights, strict=True)}
 
 
 def preference_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
@@ -35,14 +24,13 @@ def preference_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
     Beside them weight (>= 0, 1 is a full pair), margin ([0, 1]), p_correct ([0, 1]; null when nobody compared the two), source, slices (name to
     value), outcomes (dimension to 1 when the chosen one is better on it, -1 when the rejected one is, 0 for a tie) and pair_id.
     """
-    weights = pair_weights(dataset)
     for pair in dataset.pairs:
         if pair.chosen != pair.rejected:
             yield {
                 "prompt": chat_messages(pair.messages),
                 "chosen": answer(pair.chosen),
                 "rejected": answer(pair.rejected),
-                "weight": weights[pair.pair_id],
+                "weight": dataset.weights[pair.pair_id],
                 "margin": pair.margin,
                 "p_correct": pair.p_correct,
                 "source": pair.source.value,
@@ -78,13 +66,12 @@ def unpaired_rows(dataset: PairsDataset) -> Iterator[dict[str, Any]]:
     A completion that is in several pairs is good when the weight of the pairs that it won exceeds the weight of those that it lost, bad when it is
     less, and has no row when they are equal. Its weight is that difference over the number of its pairs.
     """
-    weights = pair_weights(dataset)
     votes: dict[tuple[str, str], list[float]] = defaultdict(list)
     first: dict[tuple[str, str], PreferencePair] = {}
     for pair in dataset.pairs:
         if pair.chosen != pair.rejected:
             for text, sign in ((pair.chosen, 1.0), (pair.rejected, -1.0)):
-                votes[pair.prompt_hash, text].append(sign * weights[pair.pair_id])
+                votes[pair.prompt_hash, text].append(sign * dataset.weights[pair.pair_id])
                 first.setdefault((pair.prompt_hash, text), pair)
     for key, cast in votes.items():
         net = round(fsum(cast) / len(cast), _DIGITS)
