@@ -9,18 +9,16 @@ from typing import Any
 import pytest
 
 from tests.factories import example
-from tests.integration.analyst_house import filled
+from tests.integration.analyst_house import filled, governed
 from trueloop import topics
 from trueloop.adapters.clickhouse.embedded_engine import EmbeddedEngine
 from trueloop.adapters.clickhouse.guard import check
 from trueloop.agreement import Evidence, Moments, Replicates, evidence_of, gwet_ac1, krippendorff_alpha, observed_agreement
 from trueloop.agreement.pattern import pattern_of
-from trueloop.events import AgreementUnits, PolicyPublished, ReviewTask, RubricPublished
+from trueloop.events import AgreementUnits, ReviewTask
 from trueloop.events.agreement import WindowKind
 from trueloop.events.agreement_units import UnitKind
 from trueloop.processors.agreement import PROCESSOR
-from trueloop.processors.processor import Context
-from trueloop.rubrics import Governance, Policy, Rubric
 from trueloop.testing import Clock, ProcessorDriver
 
 MIDNIGHT = datetime(2026, 11, 2, tzinfo=UTC)
@@ -29,32 +27,9 @@ LEVELS = {"tone": "ordinal", "kind": "nominal", "degrees": "interval", "minutes"
 DEGENERATE = {"same": {3: 2}, "lone": {2: 1}}
 """Dimensions on which all ratings are equal, and on which every unit has one rating."""
 DIMENSIONS = LEVELS | dict.fromkeys(DEGENERATE, "ordinal")
+SCALES = [{"name": name, "description": "x", "scale": {"min": 0, "max": 5, "level": level}} for name, level in DIMENSIONS.items()]
 WEIGHTS = {"ordinal": "ordinal", "nominal": None, "interval": "quadratic", "ratio": "ratio"}
 Rated = dict[str, dict[str, list[dict[int, int]]]]
-
-
-def governed() -> Context:
-    rubric = Rubric.model_validate(
-        {
-            "id": "billing",
-            "version": 2,
-            "title": "Billing",
-            "statement": "Answer well.",
-            "dimensions": [{"name": name, "description": "x", "scale": {"min": 0, "max": 5, "level": level}} for name, level in DIMENSIONS.items()],
-        }
-    )
-    policy = Policy.model_validate(
-        {
-            "id": "billing-policy",
-            "version": 1,
-            "application": "billing-support",
-            "rubric": {"id": "billing", "version": 2},
-            "sampling": {"rate": 1.0},
-            "gate": {"dimensions": [{"dimension": "tone", "evaluator": "check:tone"}]},
-        }
-    )
-    rubrics = [example(RubricPublished, rubric_id="billing", version=2, document=rubric.model_dump_json())]
-    return Context(Governance(rubrics, [example(PolicyPublished, occurred_at=MIDNIGHT, document=policy.model_dump_json())]))
 
 
 def rate(chance: random.Random) -> dict[str, list[dict[int, int]]]:
@@ -95,7 +70,7 @@ def rated() -> Rated:
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory, rated: Rated) -> Iterator[EmbeddedEngine]:
     """Tables as the sink fills them: every task was rated, then rated otherwise, which the views must see through."""
-    drive = ProcessorDriver(PROCESSOR, governed(), Clock(MIDNIGHT + timedelta(days=5)))
+    drive = ProcessorDriver(PROCESSOR, governed(SCALES, MIDNIGHT), Clock(MIDNIGHT + timedelta(days=5)))
     chance, sent = random.Random(12), []
     with drive.batch():
         for revision, wrong in ((1, True), (2, False)):

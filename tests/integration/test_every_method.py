@@ -17,8 +17,9 @@ pytest.importorskip("trl")
 
 from tests.chat_server import Reply, chat_server
 from tests.factories import example
+from tests.integration.billing_policy import APPLICATION, billing_policy
 from tests.integration.job_house import serve_topics
-from tests.integration.trainer_house import APPLICATION, NOW, TrainerHouse, WorkerProcess
+from tests.integration.trainer_house import NOW, TrainerHouse, WorkerProcess
 from tests.scripted_critic import likes_yes
 from trueloop.adapters.documents import load_rubric
 from trueloop.adapters.kafka import Publisher
@@ -28,20 +29,10 @@ from trueloop.adapters.registry import connect
 from trueloop.config import load_settings
 from trueloop.embedded.runtime import EmbeddedRuntime
 from trueloop.events import DimensionOutcome, Evaluation, JobStatus, Message, PairSource, PreferencePair, Role, Split
-from trueloop.rubrics import Policy
 from trueloop.topics import EVALUATIONS
 
 RUBRIC = load_rubric("billing-support").model_copy(update={"id": "billing"})
-POLICY = Policy.model_validate(
-    {
-        "id": "billing",
-        "version": 1,
-        "application": APPLICATION,
-        "rubric": {"id": "billing", "version": 1},
-        "sampling": {"rate": 1.0},
-        "gate": {"dimensions": [{"dimension": "tone", "evaluator": "preference-accuracy"}]},
-    }
-)
+POLICY = billing_policy({"dimensions": [{"dimension": "tone", "evaluator": "preference-accuracy"}]})
 SAYINGS = ("Yes.", "No.", "Sure, yes.", "Never.")
 N_PAIRS, N_REWRITES = 12, 4
 OFFLINE = {"batch_size": 4, "max_steps": 2, "threads": 1, "max_length_tokens": 64}

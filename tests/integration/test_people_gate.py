@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.integration import loop_runtime
+from tests.integration.billing_policy import APPLICATION, billing_policy
 from tests.integration.loop_runtime import until
-from tests.integration.test_trainer_worker import APPLICATION, N_PAIRS, NOW, RUBRIC, make_base, messages, pair
+from tests.integration.test_trainer_worker import N_PAIRS, RUBRIC, make_base, messages, pair
+from tests.integration.trainer_house import NOW
 from trueloop import Client
 from trueloop.adapters.clickhouse.client import query
 from trueloop.adapters.kafka import Publisher, read_events
@@ -35,23 +37,19 @@ from trueloop.events import (
     TriggerReason,
     Verdict,
 )
-from trueloop.rubrics import Policy
 from trueloop.topics import EVALUATIONS, GATES, PREFERENCE_PAIRS, RELEASES, REVIEW_QUEUE, TRIALS, Topic
 
 pytest.importorskip("torch")
 
 E = TypeVar("E", bound=Event)
 N_ITEMS = 30
-POLICY = Policy.model_validate(
+POLICY = billing_policy(
     {
-        "id": "billing", "version": 1, "application": APPLICATION, "rubric": {"id": "billing", "version": 1}, "sampling": {"rate": 1.0},
-        "gate": {
-            "dimensions": [{"dimension": "overall", "evaluator": "people", "max_regression": 0.1}],
-            "people": {"labels_needed": 2, "pool": "panel", "senior_pool": "seniors"},
-            "decoding": {"max_new_tokens": 8, "temperature": 1.0},
-        },
+        "dimensions": [{"dimension": "overall", "evaluator": "people", "max_regression": 0.1}],
+        "people": {"labels_needed": 2, "pool": "panel", "senior_pool": "seniors"},
+        "decoding": {"max_new_tokens": 8, "temperature": 1.0},
     }
-)  # fmt: skip
+)
 
 
 @dataclass

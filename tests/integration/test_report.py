@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.factories import bare, example
-from tests.integration.analyst_house import asked, filled
+from tests.integration.analyst_house import asked, filled, governed
+from tests.integration.billing_policy import APPLICATION
 from trueloop import cli, notebook, topics
 from trueloop.adapters.clickhouse.embedded_engine import EmbeddedEngine
 from trueloop.agreement import Evidence, Moments, Replicates, evidence_of, gwet_ac1, krippendorff_alpha, observed_agreement
@@ -27,47 +28,26 @@ from trueloop.events import (
     EstimateMethod,
     GateDecision,
     NoEstimate,
-    PolicyPublished,
     QualityEstimate,
     ReviewerQuality,
-    RubricPublished,
 )  # fmt: skip
 from trueloop.events.agreement import WindowKind
 from trueloop.events.agreement_units import UnitKind
 from trueloop.events.drift import DriftState
 from trueloop.processors.agreement import PROCESSOR
-from trueloop.processors.processor import Context
 from trueloop.report import tables
 from trueloop.report.page import page
 from trueloop.report.reading import MOST_POINTS, Reader
 from trueloop.report.scope import Scope
-from trueloop.rubrics import Governance, Policy, Rubric
 from trueloop.testing import Clock, ProcessorDriver
 
-APPLICATION = "billing-support"
 START = datetime(2026, 11, 2, tzinfo=UTC)
 NOW = START + timedelta(days=9)
 TASKS, EVERY = 240, timedelta(minutes=40)
+DIMENSIONS = [{"name": name, "description": "x", "scale": {"min": 0, "max": 5}} for name in ("tone", "lone")]
 HOSTILE = "<script>alert(1)</script>"
 HOSTILE_DIMENSION = '"><img src=x onerror=alert(2)>'
 ESCAPES = "eve\x1b[2J\u202e[red]"
-
-
-def governed() -> Context:
-    dimensions = [{"name": name, "description": "x", "scale": {"min": 0, "max": 5}} for name in ("tone", "lone")]
-    rubric = Rubric.model_validate({"id": "billing", "version": 2, "title": "Billing", "statement": "Answer well.", "dimensions": dimensions})
-    policy = Policy.model_validate(
-        {
-            "id": "billing-policy",
-            "version": 1,
-            "application": APPLICATION,
-            "rubric": {"id": "billing", "version": 2},
-            "sampling": {"rate": 1.0},
-            "gate": {"dimensions": [{"dimension": "tone", "evaluator": "check:tone"}]},
-        }
-    )
-    rubrics = [example(RubricPublished, rubric_id="billing", version=2, document=rubric.model_dump_json())]
-    return Context(Governance(rubrics, [example(PolicyPublished, occurred_at=START, document=policy.model_dump_json())]))
 
 
 def rated() -> list[Counter[int]]:
@@ -97,7 +77,7 @@ def units(number: int, dimension: str, counts: Counter[int], **changes: object) 
 
 
 def agreement_estimates() -> list[AgreementEstimate]:
-    drive = ProcessorDriver(PROCESSOR, governed(), Clock(NOW))
+    drive = ProcessorDriver(PROCESSOR, governed(DIMENSIONS, START), Clock(NOW))
     with drive.batch():
         for number, counts in enumerate(rated()):
             drive.send(units(number, "tone", counts))

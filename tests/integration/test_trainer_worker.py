@@ -12,8 +12,9 @@ import pytest
 from confluent_kafka import Producer
 
 from tests.chat_server import chat_server
+from tests.integration.billing_policy import APPLICATION, billing_policy
 from tests.integration.job_house import serve_topics, wait_for
-from tests.integration.trainer_house import APPLICATION, NOW, TrainerHouse, WorkerProcess
+from tests.integration.trainer_house import NOW, TrainerHouse, WorkerProcess
 from trueloop.adapters.kafka import Publisher, producer_config, read_to_end
 from trueloop.adapters.log_positions import LogPositions
 from trueloop.adapters.model_store import ModelStore, StoredCheckpoint
@@ -45,7 +46,7 @@ from trueloop.events import (
     Split,
     TrainingResult,
 )
-from trueloop.rubrics import Policy, Rubric
+from trueloop.rubrics import Rubric
 from trueloop.topics import CALIBRATION, DATASET_VERSIONS, EVALUATIONS, TRAINING_REQUESTS, TRAINING_RESULTS
 
 pytest.importorskip("torch")
@@ -80,25 +81,18 @@ RUBRIC = Rubric.model_validate(
         "dimensions": [{"name": name, "description": name, "scale": {"min": 0, "max": 1}} for name in ("policy", "tone", "other")],
     }
 )
-POLICY = Policy.model_validate(
+POLICY = billing_policy(
     {
-        "id": "billing",
-        "version": 1,
-        "application": APPLICATION,
-        "rubric": {"id": "billing", "version": 1},
-        "sampling": {"rate": 1.0},
-        "gate": {
-            "dimensions": [
-                {"dimension": "policy", "evaluator": "check:billing-support"},
-                {"dimension": "tone", "evaluator": "preference-accuracy"},
-                {"dimension": "other", "evaluator": "check:not-installed"},
-                {"dimension": "other", "evaluator": "probe:billing-privacy", "safety": True},
-                {"dimension": "tone", "evaluator": "judge:panel"},
-                {"dimension": "tone", "evaluator": "judge:nobody"},
-            ],
-            "slices": ["mood"],
-            "decoding": {"max_new_tokens": 4},
-        },
+        "dimensions": [
+            {"dimension": "policy", "evaluator": "check:billing-support"},
+            {"dimension": "tone", "evaluator": "preference-accuracy"},
+            {"dimension": "other", "evaluator": "check:not-installed"},
+            {"dimension": "other", "evaluator": "probe:billing-privacy", "safety": True},
+            {"dimension": "tone", "evaluator": "judge:panel"},
+            {"dimension": "tone", "evaluator": "judge:nobody"},
+        ],
+        "slices": ["mood"],
+        "decoding": {"max_new_tokens": 4},
     }
 )
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import psutil
 
+from tests.integration.billing_policy import APPLICATION
 from tests.integration.job_house import wait_for
 from trueloop.adapters.kafka import Publisher, read_events
 from trueloop.adapters.model_store import ModelStore, StoredCheckpoint
@@ -23,7 +24,6 @@ from trueloop.events import Evaluation, Event, JobStatus, PreferencePair, Split,
 from trueloop.topics import EVALUATIONS, TRAINING_RESULTS, Topic
 
 E = TypeVar("E", bound=Event)
-APPLICATION = "billing-support"
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 SHORT = {"epochs": 1, "batch_size": 4, "threads": 1}
 
