@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from trueloop.streams.batch_run import RETRY_GRACE_MS, BatchRun, due_ms
 from trueloop.streams.lane import Lane
+from trueloop.streams.other_inputs import until_read
 from trueloop.streams.resources import Resources
 from trueloop.streams.screening import Decoded, screened
 
@@ -29,8 +30,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 """Between attempts to reach a registry: soon enough for a restart, and not a burden on one that is down."""
-STANDSTILL_S, LOOK_EVERY_S = 10.0, 0.1
-"""How long no batch of the other inputs may be completed before a retried event waits for them no more: a batch takes seconds at worst."""
 LARGEST_EVENT = MAX_MESSAGE_BYTES - 4096
 """Bytes of a derived event; the rest is for key, headers and the record's own overhead."""
 
@@ -251,18 +250,9 @@ class BatchProcessor:
         return any(isinstance(event, Event) and (key is None or lane.get(key(event)) is None) for event in events)
 
     async def _until_others_are_read(self, topic: Topic, batch: Batch) -> None:
-        """Wait until the other inputs are read as far as they reach now: what a retried event refers to may lie there, unread since a crash.
-
-        Gives up when they stand still, for then no waiting helps.
-        """
-        consumer = self._app.consumer
+        """Wait until the other inputs are read as far as they reach now: what a retried event refers to may lie there, unread since a crash."""
         others = [physical_name(self._kafka, other.name) for other in self._processor.inputs if other is not topic and other.partitions == topic.partitions]
-        ends = await consumer.ends(others, batch.partition)
-        left, patience = consumer.unread(ends), STANDSTILL_S
-        while left > 0 and patience > 0:
-            await self._pause(LOOK_EVERY_S)
-            before, left = left, consumer.unread(ends)
-            patience = STANDSTILL_S if left < before else patience - LOOK_EVERY_S
+        await until_read(self._app.consumer, others, batch.partition, self._pause)
 
     async def _patiently(self, attempt: Callable[[], T]) -> T:
         """Call in a thread until the service answers. It is no fault of the records, so they are not refused."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -221,6 +221,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def unread(self, ends: Mapping[TP, int]) -> int:
         """Return how many offsets before these ends are not completed."""
         return sum(max(end - (self._completed_to(tp) or 0), 0) for tp, end in ends.items())
+
+    def is_working_on(self, topics: Collection[str]) -> bool:
+        """Return whether a batch of some partition of these topics is fetched and not completed."""
+        return any(not batch.completed for tp, batches in self._outstanding.items() if tp.topic in topics for batch in batches)
 
     def _completed_to(self, tp: TP) -> int | None:
         batches = list(self._outstanding.get(tp, ()))  # a copy: the event loop goes on changing it
