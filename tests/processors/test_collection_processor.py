@@ -158,7 +158,6 @@ def test_a_label_after_its_due_time_counts_and_is_counted_as_late() -> None:
         ({"preferences": prefers("z")}, RejectReason.UNKNOWN_CANDIDATE),
         ({"ratings": ratings({"a": {"accuracy": 1}}), "rubric_version": 2}, RejectReason.RUBRIC_MISMATCH),
         ({}, RejectReason.EMPTY_LABEL),
-        ({"retracts": "never-given"}, RejectReason.UNKNOWN_LABEL),
         ({"spans": [{"candidate_id": "a", "start": 3, "end": 99, "dimension": "tone", "severity": "MAJOR"}]}, RejectReason.OFF_SCALE),
     ],
 )
@@ -176,7 +175,36 @@ def test_nobody_takes_back_the_label_of_another() -> None:
     theirs = label("r1", ratings=ratings(A_BETTER))
     run.send(theirs)
     run.send(label("r2", retracts=theirs.event_id))
-    assert run.rejected[0][1].reason is RejectReason.UNKNOWN_LABEL
+    run.retry()
+    ((_, rejection),) = run.rejected
+    assert rejection.reason is RejectReason.UNKNOWN_LABEL
+    assert run.outcomes == {"task_opened": 1, "accepted": 1, "retried": 1, "rejected": 1}
+
+
+@pytest.mark.parametrize("refers", ["supersedes", "retracts"])
+def test_what_refers_to_a_label_that_waits_for_its_task_waits_behind_it(refers: str) -> None:
+    """The task is read between the two, so the second could be applied at once, to nothing."""
+    run = ProcessorDriver(PROCESSOR, context())
+    first = label("r1", ratings=ratings(A_BETTER))
+    given = {"ratings": ratings(B_BETTER)} if refers == "supersedes" else {}
+    second = label("r1", at=first.occurred_at + timedelta(minutes=1), **given, **{refers: first.event_id})
+    run.send(first)
+    run.send(task())
+    run.send(second)
+    assert [event for event, _ in run.retried] == [first, second]
+    run.retry()
+    assert not run.rejected
+    assert run.outcomes == {"retried": 2, "task_opened": 1, "accepted": 1, "replaced" if refers == "supersedes" else "retracted": 1}
+
+
+def test_what_refers_to_nothing_is_seen_once_more_before_it_is_refused() -> None:
+    run = driver()
+    run.send(label("r1", ratings=ratings(A_BETTER), supersedes="never-given"))
+    run.send(label("r2", ratings=ratings(A_BETTER)))
+    assert not run.rejected
+    run.retry()
+    ((_, rejection),) = run.rejected
+    assert rejection.reason is RejectReason.UNKNOWN_LABEL
 
 
 def test_pairwise_majority_decides_and_ties_do_not() -> None:

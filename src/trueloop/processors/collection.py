@@ -61,14 +61,14 @@ def step(
         return Step(state, outcome="duplicate") if task else _open((state or TaskState()).model_copy(update={"task": event}), context)
     if state is None or task is None:
         return _unknown_task(state, event, final)
-    return _hear(state, task, event, context)
+    return _hear(state, task, event, final, context)
 
 
 def _open(state: TaskState, context: Context) -> Step[TaskState]:
     return Step(state, tuple(_adjudication(state, context)), "task_opened")
 
 
-def _hear(state: TaskState, task: ReviewTask, event: Label, context: Context) -> Step[TaskState]:
+def _hear(state: TaskState, task: ReviewTask, event: Label, final: bool, context: Context) -> Step[TaskState]:
     if event.event_id in state.seen:
         return Step(state, outcome="duplicate")
     governed = context.governance.policy(task.policy_id, task.policy_version)
@@ -76,6 +76,9 @@ def _hear(state: TaskState, task: ReviewTask, event: Label, context: Context) ->
         return Step(state, outcome="no_policy")
     change = _apply(state, task, event, governed.rubric)
     if change.rejection is not None:
+        # What it refers to may have been read before its task, and wait to be seen again. It is seen again after it, for both keep their order.
+        if change.rejection.reason is RejectReason.UNKNOWN_LABEL and not final:
+            return Step(state, outcome="retried", retry=True)
         return Step(state, outcome="rejected", rejection=change.rejection)
     return _advance(state, event, change, governed, context)
 
