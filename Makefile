@@ -63,7 +63,7 @@ test-faults-short: fetch ## Run the short forms of the faults alone, which `make
 	$(BIN)/pytest tests/faults $(ARGS)
 
 .PHONY: test-faults
-test-faults: fetch ## Run the long forms of the faults, one after the other (an hour or two); prints and writes bench/results/faults.md.
+test-faults: fetch ## Run the long forms of the faults, one after the other (some 40 minutes); prints and writes bench/results/faults.md.
 	$(BIN)/pytest -m faults tests/faults $(ARGS)
 
 .PHONY: test-long

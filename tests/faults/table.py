@@ -69,7 +69,7 @@ class Table:
         return [line(HEAD), "| " + " | ".join(aligned) + " |", *map(line, cells)]
 
     def write(self, directory: Path) -> None:
-        """Write faults.json and faults.md. A fault that was not run this time keeps the row of the time before: the whole takes more than an hour."""
+        """Write faults.json and faults.md. A fault that was not run this time keeps the row of the time before: the whole takes some 40 minutes."""
         self.rows = [*self._kept(directory / "faults.json"), *self.rows]
         machine = {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
         versions = {name: version(name) for name in PACKAGES}
