@@ -133,18 +133,18 @@ def standing(state: TaskJudgements) -> list[StandingLabel]:
     A function of the set of labels: neither their order nor repetition can change it.
     """
     retracted = {(said.reviewer_id, said.retracts) for said in state.said.values()}
+    # Replacing by name matters between labels of one moment: nothing is dated later than it was read, so those of a clock that runs ahead may have the same.
+    replaced: dict[tuple[str, str], datetime] = {}
+    for said in state.said.values():
+        if said.supersedes is not None:
+            named = said.reviewer_id, said.supersedes
+            replaced[named] = max(said.at, replaced.get(named, said.at))
     newest: dict[str, tuple[datetime, str]] = {}
     for label_id, said in state.said.items():
-        if said.retracts is None and not _is_superseded(label_id, state):
+        successor = replaced.get((said.reviewer_id, label_id))
+        if said.retracts is None and (successor is None or successor < said.at):
             newest[said.reviewer_id] = max((said.at, label_id), newest.get(said.reviewer_id, (said.at, label_id)))
     return [_standing(label_id, state.said[label_id]) for reviewer_id, (_, label_id) in sorted(newest.items()) if (reviewer_id, label_id) not in retracted]
-
-
-def _is_superseded(label_id: str, state: TaskJudgements) -> bool:
-    """Return whether another label of the same reviewer says that it replaces this one. It matters between labels of one moment: nothing is dated later
-    than it was read, so those of a clock that runs ahead may have the same."""
-    own = state.said[label_id]
-    return any(said.supersedes == label_id and said.reviewer_id == own.reviewer_id and said.at >= own.at for said in state.said.values())
 
 
 def _standing(label_id: str, said: Said) -> StandingLabel:
